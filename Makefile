@@ -1,0 +1,64 @@
+# The commands of the book; `make` alone lists them. What they do is in book/_tools/.
+PYTHON ?= python3
+SEEDS ?= 1 2 3 4 5
+BIN := .venv/bin
+TOOL := $(BIN)/python book/_tools
+# One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
+ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help site read test notebooks browser sweep contract chapter run lab publish clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+.venv/.site: requirements.txt pyproject.toml book/_tools/set_up.py
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) book/_tools/set_up.py -r requirements.txt
+	@$(PYTHON) book/_tools/set_up.py --no-deps -e .
+	@touch $@
+
+.venv/.tests: .venv/.site tests/requirements.txt
+	@$(PYTHON) book/_tools/set_up.py -c requirements.txt -r tests/requirements.txt
+	@touch $@
+
+site: .venv/.site  ## build the website; warnings are errors
+	@echo "Building the site"
+	@$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "Open _build/html/index.html, or serve it with: make read"
+
+read: .venv/.site  ## serve the built website on this computer
+	@$(TOOL)/read.py
+
+test: .venv/.tests  ## prove everything: lib, the contract, standalone notebooks, every chapter's outputs
+	@echo "Testing lib, the contract and the standalone notebooks"
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/browser -q -n 2 --dist worksteal
+	@echo "Running every chapter and comparing its outputs"
+	@$(TOOL)/notebooks.py
+
+notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHAPTER=slug
+	@$(TOOL)/notebooks.py $(CHAPTER)
+
+browser: .venv/.tests  ## open the built website in headless Chromium and check it
+	@$(BIN)/python -m pytest tests/browser -q
+
+sweep: .venv/.tests  ## run the chapters with other seeds: [SEEDS="1 2 3"] [CHAPTER=slug]
+	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
+
+contract: .venv/.site  ## list what the chapters, or one (CHAPTER=slug), violate
+	@$(TOOL)/contract.py $(CHAPTER)
+
+chapter: .venv/.site  ## begin a chapter from the template: PART=part SLUG=slug
+	@$(TOOL)/new_chapter.py "$(PART)" "$(SLUG)"
+
+run: .venv/.site  ## execute a chapter and store its outputs: CHAPTER=slug
+	@$(TOOL)/execute.py $(CHAPTER)
+
+lab: .venv/.site  ## open JupyterLab with the book's kernel
+	@$(BIN)/jupyter lab book
+
+publish: .venv/.site  ## push the built website to the branch gh-pages of origin
+	@$(TOOL)/publish.py
+
+clean:  ## remove what was built; the virtual environment stays
+	rm -rf _build .pytest_cache

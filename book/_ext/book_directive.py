@@ -1,0 +1,46 @@
+"""What the pages share that are made from all chapters at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+from chapters import Chapter, chapters
+
+
+class BookDirective(SphinxDirective):
+    """A directive that reads every chapter; its page is made again when one of them changes."""
+
+    def read_chapters(self) -> list[Chapter]:
+        root = Path(self.env.srcdir)
+        found = [chapter for chapter in chapters(root) if chapter.has_header]
+        for path in [root / "_toc.yml", root / "book" / "syllabus.yml", *(chapter.path for chapter in found)]:
+            self.env.note_dependency(str(path))
+        return found
+
+    def docname(self, chapter: Chapter) -> str:
+        return self.env.path2doc(str(chapter.path))
+
+    def link(self, chapter: Chapter, text: str, target: str = "") -> nodes.reference:
+        """A link to a chapter, or to an address within its page."""
+        builder = self.env.app.builder
+        return make_refnode(builder, self.env.docname, self.docname(chapter), target, nodes.Text(text))
+
+
+def table(head: list[str], rows: list[list[nodes.Node | str]], classes: list[str]) -> nodes.table:
+    """A table of texts and inline nodes."""
+
+    def row(cells):
+        entries = [
+            nodes.entry("", nodes.paragraph("", "", nodes.Text(cell) if isinstance(cell, str) else cell))
+            for cell in cells
+        ]
+        return nodes.row("", *entries)
+
+    group = nodes.tgroup("", *[nodes.colspec(colwidth=1) for _ in head], cols=len(head))
+    group += nodes.thead("", row(head))
+    group += nodes.tbody("", *[row(cells) for cells in rows])
+    return nodes.table("", group, classes=classes)

@@ -1,0 +1,37 @@
+"""Block quotes that begin with a bold phrase, such as `> **Pitfall.** …`, become cards."""
+
+from docutils import nodes
+from sphinx.transforms import SphinxTransform
+
+LOOKS = {"Pitfall": "warning", "Correction": "danger", "Cost": "tip", "Source note": "seealso"}
+
+
+def bold_phrase(quote: nodes.block_quote) -> nodes.strong | None:
+    """The bold phrase, ending in a full stop, with which a call-out begins."""
+    paragraph = quote.children[0] if quote.children else None
+    if not isinstance(paragraph, nodes.paragraph):
+        return None
+    first = next((child for child in paragraph.children if child.astext()), None)
+    return first if isinstance(first, nodes.strong) and first.astext().endswith(".") else None
+
+
+class Callouts(SphinxTransform):
+    """Runs before quotation marks are educated, which would change the node's text."""
+
+    default_priority = 200
+
+    def apply(self):
+        for quote in list(self.document.findall(nodes.block_quote)):
+            phrase = bold_phrase(quote)
+            if phrase is None:
+                continue
+            phrase.parent.remove(phrase)
+            title = phrase.astext().removesuffix(".")
+            look = LOOKS.get(title, "note")
+            body = [child for child in quote.children if child.astext().strip()]
+            quote.replace_self(nodes.admonition("", nodes.title("", title), *body, classes=["callout", look]))
+
+
+def setup(app):
+    app.add_transform(Callouts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,43 @@
+"""The site serves itself: MathJax and the stylesheet are its own, and nothing is fetched from elsewhere."""
+
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = "sphinx-mathjax-offline"
+SCRIPT = "tex-chtml-full.js"
+FONTS = "output/chtml/fonts/woff-v2/"
+
+
+def copy_mathjax(app):
+    """Copy MathJax's script and fonts out of the installed package, before pages refer to them."""
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir, "_static", "mathjax")
+    for file in metadata.files(PACKAGE):
+        inside = file.as_posix().partition("static/mathjax/")[2]
+        if (inside == SCRIPT or inside.startswith(FONTS)) and not (target / inside).exists():
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target / inside)
+
+
+def add_stylesheet(app):
+    app.config.html_static_path.append(str(Path(__file__).parent / "static"))
+    app.add_css_file("course.css")
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    """jupyter-book loads thebe on every page; it would ask another host for a script."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{getattr(script, 'filename', script)}{getattr(script, 'attributes', '')}"
+    ]
+    context["css_files"] = [sheet for sheet in context["css_files"] if "thebe" not in str(sheet)]
+
+
+def setup(app):
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", add_stylesheet)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

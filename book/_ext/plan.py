@@ -1,0 +1,102 @@
+"""Overviews of the book: the learning map, the page of all digests, and the chapters' sources."""
+
+from __future__ import annotations
+
+import re
+from graphlib import CycleError, TopologicalSorter
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util import logging
+
+from book_directive import BookDirective, table
+from chapters import Chapter, syllabus
+
+LOGGER = logging.getLogger(__name__)
+_CHAPTER_LINK = re.compile(r"\]\(([^)#\s]+\.ipynb)")
+
+
+def needed(chapter: Chapter, found: list[Chapter]) -> list[Chapter]:
+    """The chapters of the book that a chapter's header names as needed."""
+    folder = chapter.path.parent
+    wanted = {(folder / link).resolve() for link in _CHAPTER_LINK.findall(chapter.header.needs)}
+    return [other for other in found if other.path.resolve() in wanted]
+
+
+def steps(needs: dict[str, set[str]]) -> dict[str, int]:
+    """The length of the longest chain of needs that leads to each chapter; a CycleError names a circle."""
+    step: dict[str, int] = {}
+    for name in TopologicalSorter(needs).static_order():
+        step[name] = max((step[other] + 1 for other in needs[name]), default=0)
+    return step
+
+
+class LearningMap(BookDirective):
+    """`{learning-map}`: the chapters in steps; what a chapter needs stands in the steps before it."""
+
+    def run(self):
+        found = self.read_chapters()
+        before = {chapter.slug: needed(chapter, found) for chapter in found}
+        try:
+            step = steps({slug: {other.slug for other in others} for slug, others in before.items()})
+        except CycleError as error:
+            LOGGER.warning("chapters need each other in a circle: %s. Mend their “Needs”.", error.args[1])
+            return []
+        levels = nodes.enumerated_list(classes=["learning-map"])
+        for level in range(max(step.values(), default=-1) + 1):
+            cards = [self.card(chapter, before[chapter.slug]) for chapter in found if step[chapter.slug] == level]
+            label = "Start here" if level == 0 else f"Step {level + 1}"
+            levels += nodes.list_item(
+                "", nodes.paragraph("", label, classes=["step"]), nodes.bullet_list("", *cards, classes=["cards"])
+            )
+        return [levels] if levels.children else [nodes.paragraph("", "No chapter has been written yet.")]
+
+    def card(self, chapter: Chapter, before: list[Chapter]) -> nodes.list_item:
+        header = chapter.header
+        minutes = f"{header.minutes_to_read} minutes to read, {header.minutes_to_work} to work"
+        after = nodes.paragraph("", minutes, classes=["after"])
+        for i, other in enumerate(before):
+            after += [nodes.Text(", " if i else "; needs "), self.link(other, other.header.title)]
+        title = nodes.paragraph("", "", self.link(chapter, header.title), classes=["title"])
+        return nodes.list_item("", title, after)
+
+
+class Digests(BookDirective):
+    """`{digests}`: every digest of the syllabus and its chapter."""
+
+    def run(self):
+        written = {chapter.digest: chapter for chapter in self.read_chapters()}
+        return [self.part(part, written) for part in syllabus()]
+
+    def part(self, part: dict, written: dict[str, Chapter]) -> nodes.section:
+        rows = [
+            [entry["digest"], entry["title"], self.state_of(written.get(entry["digest"]))]
+            for entry in part["chapters"]
+        ]
+        title = nodes.title("", part["title"])
+        return nodes.section("", title, table(["Digest", "Subject", "Chapter"], rows, ["digests"]), ids=[part["part"]])
+
+    def state_of(self, chapter: Chapter | None) -> nodes.Node:
+        if chapter is None:
+            return nodes.inline("", "not yet written", classes=["unwritten"])
+        return self.link(chapter, chapter.header.title)
+
+
+class Sources(BookDirective):
+    """`{sources}`: what every chapter is built on, as its header names it."""
+
+    def run(self):
+        items = []
+        for chapter in self.read_chapters():
+            body = nodes.definition()
+            self.state.nested_parse(StringList([chapter.header.sources], source=str(chapter.path)), 0, body)
+            term = nodes.term("", "", self.link(chapter, chapter.header.title))
+            items.append(nodes.definition_list_item("", term, body))
+        return [nodes.definition_list("", *items)] if items else []
+
+
+def setup(app):
+    app.add_directive("learning-map", LearningMap)
+    app.add_directive("digests", Digests)
+    app.add_directive("sources", Sources)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

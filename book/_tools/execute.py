@@ -1,0 +1,106 @@
+"""Run a chapter from top to bottom and store its outputs.
+
+    python book/_tools/execute.py SLUG
+
+The kernel has one thread, seed 0 and no progress bars, so that the outputs are those that the tests compare.
+"""
+
+import base64
+import io
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
+from PIL import Image
+from toolbox import Chapter, chapters_named, one_thread, usage
+
+import contract
+import contract_code
+
+CELL_SECONDS = 300
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def execute(path: Path) -> tuple[float, float]:
+    """Execute a notebook and store it; returns the kernel's CPU seconds and peak memory in gigabytes.
+
+    When a cell fails, the file keeps its old outputs.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    client.create_kernel_manager().transport_encryption = "auto"  # else the kernel warns on its stderr
+    with client.setup_kernel(env=one_thread()):
+        code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        for done, i in enumerate(code, 1):
+            _progress(f"cell {done} of {len(code)}")
+            client.execute_cell(notebook.cells[i], i, execution_count=done)
+        used = usage(client.km.provisioner.pid)
+    _progress("")
+    tidy(notebook)
+    nbformat.write(notebook, path)
+    return used
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Remove what differs from run to run or machine to machine, and make the pictures small."""
+    notebook.metadata = {"course": notebook.metadata.get("course", {})} | METADATA
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = {key: cell.metadata[key] for key in sorted(contract_code.METADATA & set(cell.metadata))}
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = quantised(output.data["image/png"])
+            if "metadata" in output:
+                output.metadata = {}
+
+
+def quantised(png: str) -> str:
+    """A base64 PNG in at most 256 colours if that is smaller; a moving picture (APNG) stays as it is."""
+    original = base64.b64decode(png)
+    if b"acTL" in original:
+        return png
+    picture = Image.open(io.BytesIO(original))
+    if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
+        picture = picture.convert("RGB")
+    small = io.BytesIO()
+    picture.quantize(256).save(small, "PNG", optimize=True)
+    return base64.b64encode(min(original, small.getvalue(), key=len)).decode()
+
+
+def _progress(message: str) -> None:
+    if sys.stdout.isatty():
+        print(f"\r\033[K{message}", end="", flush=True)
+
+
+def main(slug: str) -> int:
+    (path,) = chapters_named(slug)
+    try:
+        seconds, gigabytes = execute(path)
+    except (CellExecutionError, DeadKernelError, CellControlSignal) as error:
+        print(f"{error}\n{path.name} was not stored: mend the cell above and run it again.")
+        return 1
+    chapter = Chapter(path)
+    problems = contract.violations(chapter)
+    print(f"{slug}: {seconds:.1f} CPU s, {gigabytes:.2f} GB at its peak, {path.stat().st_size / 1e6:.2f} MB")
+    print(contract.figures(chapter))
+    print("\n".join(f"- {problem}" for problem in problems) or "It keeps the contract.")
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name the chapter: make run CHAPTER=slug")
+    sys.exit(main(sys.argv[1]))

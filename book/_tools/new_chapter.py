@@ -1,0 +1,100 @@
+"""Begin a chapter: a notebook that runs and builds, and whose contract failures list what is still to write.
+
+    python book/_tools/new_chapter.py PART SLUG
+"""
+
+import json
+import sys
+
+from execute import METADATA
+from toolbox import ROOT, syllabus
+
+HEADER = """# {title}
+
+> **Source note.** TODO: what the note says, in two or three sentences of our own.
+
+- **Sources:** TODO: links, each with what it gives.
+- **You will be able to:** TODO: derive, write, say what it costs and when it fails.
+- **Needs:** TODO: links to chapters of the book, or nothing beyond linear algebra, calculus and probability.
+- **Time:** 30 minutes to read, 45 to work"""
+
+SET_UP = """from lib.course import claims, exercises
+from lib.course.training import seed
+
+rng = seed({number})"""
+
+SECTIONS = {
+    "Why": "the question, the smallest example that shows it, and one picture.",
+    "Derivation": "short steps of prose, a numbered equation and the cell that checks it, from the naive form on.",
+    "Cost": "operations, memory or error order, counted.",
+    "Experiment": "what the source claims, what we ran, what we saw, and where ours differs.",
+    "Correction": "the loose claim in our words, what is right, and its check; or remove this section.",
+}
+
+CHECKER = """#@title Checker for exercise {n}
+@exercises.checker({n}, hint="add x to itself")
+def check_{n}(answer):
+    value = answer(3.0)
+    exercises.require(value == 6.0, f"f(3.0) should be 6.0 and is {{value}}")"""
+
+STUB = """def f_{n}(x):
+    ...
+
+check_{n}(f_{n})"""
+
+SOLUTION = """#@title Solution to exercise {n}
+check_{n}.prove(lambda x: 2 * x, wrong={{"squared x": lambda x: x * x}})"""
+
+WRITTEN = "\n\n<details><summary>Written solution</summary>\n\nTODO: the derivation.\n\n</details>"
+
+LAST = "## What to remember\n\nTODO: five lines, the next chapters, and the section of each source that a number came from."
+
+
+def markdown(source: str) -> dict:
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def code(source: str, folded: bool = False) -> dict:
+    metadata = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}, "cellView": "form"} if folded else {}
+    return {"cell_type": "code", "metadata": metadata, "source": source, "outputs": [], "execution_count": None}
+
+
+def template(title: str, digest: str) -> dict:
+    """The notebook of a chapter that is still to be written."""
+    cells = [markdown(HEADER.format(title=title)), code(SET_UP.format(number=int(digest)))]
+    cells += [markdown(f"## {name}\n\nTODO: {task}") for name, task in SECTIONS.items()]
+    cells.append(markdown("## Exercises"))
+    for n in (1, 2, 3):
+        on_paper = " (on paper)" if n == 3 else ""
+        statement = "TODO: what to write, its inputs and outputs with shapes; then its checker, stub and solution."
+        heading = f"### Exercise {n} {'★' * n} · Double a number{on_paper} · 5 minutes"
+        cells.append(markdown(f"{heading}\n\n{statement}{WRITTEN if on_paper else ''}"))
+        cells += [code(CHECKER.format(n=n), folded=True), code(STUB.format(n=n)), code(SOLUTION.format(n=n), folded=True)]
+    cells.append(markdown(LAST))
+    for number, cell in enumerate(cells, 1):
+        cell["id"] = f"cell-{number:03d}"
+    return {"cells": cells, "metadata": {"course": {"digest": digest}} | METADATA, "nbformat": 4, "nbformat_minor": 5}
+
+
+def main(part: str, slug: str) -> None:
+    planned = {(p["part"], c["slug"]): c for p in syllabus() for c in p["chapters"]}
+    if (part, slug) not in planned:
+        of_part = [s for p, s in planned if p == part]
+        parts = dict.fromkeys(p for p, _ in planned)
+        known = f"in {part} it has {', '.join(of_part)}" if of_part else f"its parts are {', '.join(parts)}"
+        sys.exit(f"The syllabus, book/syllabus.yml, has no chapter PART={part} SLUG={slug} ({known}).")
+    path = ROOT / "book" / part / f"{slug}.ipynb"
+    if path.exists():
+        sys.exit(f"{path.relative_to(ROOT)} exists already: edit it, or remove it first.")
+    path.parent.mkdir(exist_ok=True)
+    chapter = planned[part, slug]
+    content = template(chapter["title"], chapter["digest"])
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(
+        f"Made {path.relative_to(ROOT)}. Work on it with make lab; make run CHAPTER={slug} stores its outputs and lists "
+        f"what is still to write. When nothing is left, add book/{part}/{slug} to _toc.yml."
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

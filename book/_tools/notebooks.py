@@ -1,0 +1,33 @@
+"""Run every chapter of the book and compare its outputs with the stored ones, to the last character.
+
+    python book/_tools/notebooks.py [SLUG]
+"""
+
+import os
+import sys
+
+import pytest
+from toolbox import ROOT, chapters_named, one_thread
+
+STRICT = [
+    "--nbval",
+    "--nbval-current-env",
+    "--nbval-cell-timeout=300",
+    f"--nbval-sanitize-with={ROOT / 'tests' / 'nbval-sanitize.cfg'}",
+]
+
+
+def main(slug: str | None = None) -> int:
+    paths = [str(path) for path in chapters_named(slug)]
+    if not paths:
+        print("There is no chapter in _toc.yml yet, so there is nothing to run.")
+        return 0
+    environment = one_thread()
+    os.environ.clear()
+    os.environ.update(environment)
+    # loadfile: the cells of a notebook share a kernel, so they stay on one worker
+    return pytest.main([*STRICT, "-q", "-n", "2", "--dist", "loadfile", "-p", "kernel_meter", *paths])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))

@@ -1,0 +1,110 @@
+"""Make notebooks that run anywhere: each carries `lib`, and needs neither the repository nor an installation of it.
+
+python book/_tools/standalone.py OUTDIR
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "book" / "_ext"))
+from addresses import addresses  # noqa: E402
+from chapters import chapter_paths, text  # noqa: E402
+
+SET_UP = '''\
+#@title Set-up: run this first
+def set_up(packed):
+    """Install the light packages that are missing and make `lib`, which is packed below, importable."""
+    import base64, importlib.util, io, subprocess, sys, tempfile, zipfile
+
+    missing = [name for name in ("jaxtyping", "beartype", "einops") if importlib.util.find_spec(name) is None]
+    if missing:
+        print("Installing", ", ".join(missing), "with pip.")
+        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing])
+        if done.returncode:
+            raise RuntimeError(f"pip could not install {', '.join(missing)}: install them, then run this cell again")
+    folder = tempfile.mkdtemp(prefix="lib-")
+    zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))).extractall(folder)
+    sys.path.insert(0, folder)
+
+
+set_up("""
+{packed}
+""")
+'''
+LINE = 120
+_LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)([^)#\s]+)\.(?:ipynb|md)(#[^)\s]*)?\)")
+
+
+def pack_lib() -> str:
+    """The package `lib`, zipped and written in base64; the same sources give the same text."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted((ROOT / "lib").rglob("*.py")):
+            entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    packed = base64.b64encode(buffer.getvalue()).decode()
+    return "\n".join(packed[i : i + LINE] for i in range(0, len(packed), LINE))
+
+
+def set_up_cell() -> dict:
+    return {
+        "cell_type": "code",
+        "id": "set-up",
+        "metadata": {"tags": ["hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"},
+        "execution_count": None,
+        "outputs": [],
+        "source": SET_UP.replace("{packed}", pack_lib()).splitlines(keepends=True),
+    }
+
+
+def rewrite_links(markdown: str, folder: Path, site_url: str) -> str:
+    """Links to other pages of the book lead to its site, or become plain text when it has no address."""
+
+    def rewrite(match: re.Match) -> str:
+        label, target, anchor = match[1], match[2], match[3] or ""
+        if not site_url:
+            return label
+        page = (folder / target).resolve().relative_to(ROOT).as_posix()
+        return f"[{label}]({site_url}/{page}.html{anchor})"
+
+    return _LINK.sub(rewrite, markdown)
+
+
+def standalone(chapter_path: Path, site_url: str = "") -> dict:
+    """The chapter's notebook with `lib` inside; the outputs of its own cells are kept."""
+    chapter_path = Path(chapter_path).resolve()
+    notebook = json.loads(chapter_path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            markdown = rewrite_links(text(cell["source"]), chapter_path.parent, site_url)
+            cell["source"] = markdown.splitlines(keepends=True)
+    notebook["cells"].insert(0, set_up_cell())
+    return notebook
+
+
+def write_all(folder: Path) -> list[Path]:
+    """Write the standalone notebook of every chapter into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    site_url = addresses().site
+    written = []
+    for path in chapter_paths():
+        target = folder / path.name
+        target.write_text(json.dumps(standalone(path, site_url), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        written.append(target)
+    return written
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python book/_tools/standalone.py OUTDIR")
+    for path in write_all(Path(sys.argv[1])):
+        print(path)

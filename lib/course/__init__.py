@@ -1,0 +1,1 @@
+"""What every chapter uses: claims, exercises, data, figures, training, meters, shapes."""

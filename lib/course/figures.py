@@ -1,0 +1,109 @@
+"""The book's one figure style, and the few kinds of figures that its chapters share."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from IPython.display import Image
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image as Picture
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; line styles tell them apart in grey as well.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+LINE_STYLES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (5, 2)), (0, (1, 1)))
+LONGEST_ANIMATION = 5.0  # seconds
+
+
+def use_style() -> None:
+    """Set the book's style for every figure drawn after the call."""
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": cycler(color=COLOURS, linestyle=LINE_STYLES),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "figure.dpi": 100,
+            "figure.figsize": (6.4, 3.4),
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "image.cmap": "cividis",
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+        }
+    )
+
+
+def curves(
+    axes: Axes,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    marker: str = "",
+) -> None:
+    """Draw named (x, y) curves with axis labels and, for more than one, a legend."""
+    for name, (x, y) in series.items():
+        axes.plot(x, y, label=name, marker=marker, markersize=4)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+    if len(series) > 1:
+        axes.legend()
+
+
+def contours(
+    axes: Axes,
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+    paths: Mapping[str, np.ndarray] = {},
+    levels: int | Sequence[float] = 15,
+) -> None:
+    """Draw the level lines of a function of two arrays, and named paths of shape (steps, 2) over them."""
+    x, y = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
+    axes.contour(x, y, function(x, y), levels=levels, linewidths=0.7, alpha=0.8)
+    for name, path in paths.items():
+        axes.plot(*np.asarray(path).T, marker="o", markersize=4, label=name)
+    axes.set(xlim=xlim, ylim=ylim, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    axes.grid(False)
+    if paths:
+        axes.legend()
+
+
+def image_grid(
+    images: np.ndarray, *, row_labels: Sequence[str] = (), column_labels: Sequence[str] = (), limits: tuple[float, float]
+) -> Figure:
+    """Draw images of shape (rows, columns, height, width) in grey; `limits` are the values of black and white."""
+    rows, columns = len(images), len(images[0])
+    figure, axes = plt.subplots(rows, columns, figsize=(0.72 * columns + 0.8, 0.72 * rows + 0.3), squeeze=False)
+    for row, column in np.ndindex(rows, columns):
+        axes[row, column].imshow(images[row][column], cmap="gray", vmin=limits[0], vmax=limits[1])
+        axes[row, column].set(xticks=[], yticks=[])
+    for row, label in enumerate(row_labels):
+        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for column, label in enumerate(column_labels):
+        axes[0, column].set_title(label, fontsize=9)
+    return figure
+
+
+def animation(frames: Sequence[Figure], seconds: float) -> Image:
+    """Join figures into a looping APNG of `seconds` in total; the first frame must make sense as a still."""
+    if len(frames) < 2 or not 0 < seconds <= LONGEST_ANIMATION:
+        raise ValueError(f"expected two frames or more in at most {LONGEST_ANIMATION:g} s, got {len(frames)} in {seconds} s")
+    pictures = []
+    for figure in frames:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        pictures.append(Picture.open(buffer).convert("RGB").quantize(64))
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, format="png", save_all=True, append_images=pictures[1:], duration=1000 * seconds / len(frames), loop=0
+    )
+    return Image(data=buffer.getvalue(), format="png")

@@ -1,0 +1,107 @@
+"""What all kinds of claims share: the control loop, the printed line, the recorded margin, and safe conversions."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import sympy
+
+
+class ClaimFailed(AssertionError):
+    """A claim is false: the message says what was expected, what came and where it was worst."""
+
+
+class UselessCheck(ValueError):
+    """A check was called so that it could not fail, or its control passes."""
+
+
+class Claim:
+    """One check of one numbered equation.
+
+    `compare` takes the claimed value, or a control in its place, and returns (deviation, message). The value passes
+    when the deviation is at most `allowance`.
+    """
+
+    def __init__(self, number: int, kind: str, threshold: str, what: str, controls: Mapping[str, object]):
+        if type(number) is not int or number < 1:
+            raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
+        for words in (what, *controls):
+            if not words or any(mark in words for mark in (" · ", "; ", "\n")):
+                raise UselessCheck(f"({number}): a text must not be empty or hold ' · ', '; ' or a line break: {words!r}")
+        self.number, self.kind, self.threshold, self.what = number, kind, threshold, what
+        self.controls = controls
+
+    def verify(self, compare: Callable, value, allowance: float) -> None:
+        """Print the claim's line, or raise: `ClaimFailed` for the value, `UselessCheck` for a control that passes."""
+        deviation, message = compare(value)
+        if not deviation <= allowance:
+            raise ClaimFailed(f"({self.number}) {self.kind}: {self.what}: {message}")
+        for name, mistake in self.controls.items():
+            if compare(mistake)[0] <= allowance:
+                raise UselessCheck(f"({self.number}): the control {name!r} passes, so the check cannot reject it")
+        self.report(allowance, deviation, deviation / allowance if allowance else 0.0)
+
+    def report(self, threshold: float, value: float, used: float) -> None:
+        """Print the line; append the margin to the file that COURSE_MARGINS names, for a sweep over seeds to collect.
+
+        `used` is the share of the allowance that was used: 1 is at the limit.
+        """
+        parts = [f"✓ ({self.number}) {self.kind}", self.threshold, self.what]
+        if self.controls:
+            parts.append("rejects: " + "; ".join(self.controls))
+        print(" · ".join(parts))
+        path = os.environ.get("COURSE_MARGINS")
+        if path:
+            if self.kind == "measured":  # compared as -effect <= -threshold
+                threshold, value, used = -threshold, -value, threshold / value if value else 1.0
+            row = dict(number=self.number, kind=self.kind, what=self.what, threshold=threshold, value=value, used=used)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def require_controls(number: int, kind: str, controls: Mapping) -> None:
+    """Refuse a check without a control, for the kinds that are worth nothing without one."""
+    if not controls:
+        raise UselessCheck(f"({number}): a {kind} check needs a control in unlike")
+
+
+def require_tolerance(number: int, name: str, value: float) -> None:
+    """Refuse a tolerance that is infinite, NaN or negative."""
+    if not (math.isfinite(value) and value >= 0):
+        raise UselessCheck(f"({number}): {name} must be finite and not negative, got {value}")
+
+
+def require_shape(number: int, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse a silent broadcast: both sides of a comparison have one shape."""
+    if array.shape != shape:
+        raise UselessCheck(f"({number}): expected shape {shape}, got {array.shape}")
+
+
+def as_array(number: int, value) -> np.ndarray:
+    """A float64 or complex128 copy of a tensor, array or nested list; empty and non-finite values are refused."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value if value.is_complex() else value.double()).numpy()
+    array = np.array(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)
+    if array.size == 0:
+        raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
+    if not np.all(np.isfinite(array)):
+        raise UselessCheck(f"({number}): values must be finite, got {np.sum(~np.isfinite(array))} NaN or infinite entries")
+    return array
+
+
+def as_expressions(number: int, value) -> sympy.Matrix:
+    """A sympy matrix from an expression, a sequence or a matrix; floats, NaN and infinities are refused."""
+    matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
+    if not len(matrix):
+        raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
+    if matrix.has(sympy.nan, sympy.zoo, sympy.oo, sympy.Float):
+        raise UselessCheck(f"({number}): expressions must be free of NaN, infinities and floats, got {value}")
+    return matrix
+
+
+def worst(deviations: np.ndarray) -> tuple[int, ...]:
+    """The index of the largest entry."""
+    return tuple(int(i) for i in np.unravel_index(np.argmax(deviations), deviations.shape))

@@ -1,0 +1,1 @@
+"""Foundations: optimisers, stochastic processes and relaxations."""

@@ -1,0 +1,1 @@
+"""What the chapters on generative models share: diffusion, networks, metrics."""

@@ -1,0 +1,200 @@
+"""Denoising diffusion in discrete time (Ho, Jain, Abbeel 2020, arXiv 2006.11239).
+
+Clock: t = 0 is data, t = 1, …, T are the noisy steps, and a network is told t/T, in (0, 1].
+Tables have shape (T,), and entry t - 1 belongs to step t. No caller has to remember that: functions take t itself and
+look it up in one place, `at`, which refuses a t outside 1..T. What belongs to t - 1 has a table of its own
+(`alpha_bars_before`), so that nothing is ever shifted.
+Tables are float64 and are rounded to the data's dtype where they are used: in float32, 1 - ᾱ_t loses up to four of its
+seven digits near t = 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from lib.course.shapes import checked
+
+FIRST_BETA, LAST_BETA, REFERENCE_STEPS = 1e-4, 0.02, 1000  # Ho et al. 2020, section 4
+
+Step = int | Int[Tensor, "batch"]
+
+
+class Posterior(NamedTuple):
+    """q(x_{t-1} | x_t, x_0) = N(data_t · x_0 + noisy_t · x_t, variance_t I): three tables (T,)."""
+
+    data: Float64[Tensor, "steps"]
+    noisy: Float64[Tensor, "steps"]
+    variance: Float64[Tensor, "steps"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The noise schedule β_1, …, β_T of the chain q(x_t | x_{t-1}) = N(√(1 - β_t) x_{t-1}, β_t I), and what follows from it.
+
+    `betas` is a float64 tensor (T,) with entries in (0, 1); anything else raises a `ValueError`.
+    """
+
+    betas: Float64[Tensor, "steps"]
+
+    def __post_init__(self):
+        betas = self.betas
+        if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
+            raise ValueError(f"betas must be a float64 tensor (T,), got {betas.dtype} with shape {tuple(betas.shape)}")
+        if not torch.all((betas > 0) & (betas < 1)):
+            raise ValueError(f"betas must lie in (0, 1), got {betas.min().item():g} to {betas.max().item():g}")
+
+    @property
+    def steps(self) -> int:
+        """T, the number of noisy steps."""
+        return len(self.betas)
+
+    @cached_property
+    def alphas(self) -> Float64[Tensor, "steps"]:
+        """α_t = 1 - β_t."""
+        return 1 - self.betas
+
+    @cached_property
+    def alpha_bars(self) -> Float64[Tensor, "steps"]:
+        """ᾱ_t = α_1 ⋯ α_t, the share of the data's variance that is left in x_t."""
+        return self.alphas.cumprod(0)
+
+    @cached_property
+    def alpha_bars_before(self) -> Float64[Tensor, "steps"]:
+        """ᾱ_{t-1}; 1 at t = 1."""
+        return torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bars[:-1]])
+
+    @cached_property
+    def noise_variances(self) -> Float64[Tensor, "steps"]:
+        """1 - ᾱ_t, from logarithms so that it does not cancel."""
+        return -torch.expm1(torch.log1p(-self.betas).cumsum(0))
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """q(x_{t-1} | x_t, x_0), equations (6) and (7) of the paper; at t = 1 it is x_0 itself, with variance 0."""
+        before = torch.cat([torch.zeros(1, dtype=torch.float64), self.noise_variances[:-1]])
+        return Posterior(
+            data=self.alpha_bars_before.sqrt() * self.betas / self.noise_variances,
+            noisy=self.alphas.sqrt() * before / self.noise_variances,
+            variance=before / self.noise_variances * self.betas,
+        )
+
+    @cached_property
+    def elbo_weights(self) -> Float64[Tensor, "steps"]:
+        """The factor of ‖ε - ε_θ‖² in the bound's term t, in nats, for reverse variances σ_t² = β_t: β_t / (2 α_t (1 - ᾱ_t)).
+
+        Equation (12) of the paper; its β_t² / (2 σ_t² α_t (1 - ᾱ_t)) has no limit at t = 1 for the posterior's variance.
+        """
+        return self.betas / (2 * self.alphas * self.noise_variances)
+
+
+@checked
+def linear_betas(steps: int) -> Float64[Tensor, "steps"]:
+    """T variances β_1, …, β_T, evenly spaced: from 1e-4 to 0.02 at T = 1000, as in section 4 of the paper.
+
+    For another T both ends are multiplied by 1000/T, so that x_T holds about as little of the data (ᾱ_T ≈ 4e-5). The
+    last one must stay below 1: T ≤ 20 raises a `ValueError`.
+    """
+    scale = REFERENCE_STEPS / steps if steps > 0 else float("inf")
+    if scale * LAST_BETA >= 1:
+        raise ValueError(f"steps must be more than {int(REFERENCE_STEPS * LAST_BETA)}, so that every beta < 1, got {steps}")
+    return torch.linspace(scale * FIRST_BETA, scale * LAST_BETA, steps, dtype=torch.float64)
+
+
+@checked
+def at(table: Float64[Tensor, "steps"], t: Step, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "..."]:
+    """The entry for step t of a table (T,), in the dtype of x and shaped to multiply it.
+
+    `t` is one step for the whole batch, or a tensor (batch,). A step outside 1..T raises a `ValueError`.
+    """
+    steps = torch.as_tensor(t)
+    if torch.any((steps < 1) | (steps > len(table))):
+        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {steps.min().item()} to {steps.max().item()}")
+    return table[steps - 1].to(x.dtype).reshape(-1, *(1 for _ in x.shape[1:]))
+
+
+@checked
+def add_noise(
+    schedule: Schedule, x_0: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
+) -> Float[Tensor, "batch *shape"]:
+    """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε: all of the first t steps of the chain at once, with ε = `noise` from N(0, I)."""
+    return at(schedule.alpha_bars.sqrt(), t, x_0) * x_0 + at(schedule.noise_variances.sqrt(), t, x_0) * noise
+
+
+@checked
+def predict_data(
+    schedule: Schedule, x_t: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
+) -> Float[Tensor, "batch *shape"]:
+    """x̂_0 = (x_t - √(1 - ᾱ_t) ε) / √ᾱ_t: `add_noise` solved for x_0, where ε = `noise` is a prediction."""
+    return (x_t - at(schedule.noise_variances.sqrt(), t, x_t) * noise) / at(schedule.alpha_bars.sqrt(), t, x_t)
+
+
+@checked
+def ancestral_step(
+    schedule: Schedule,
+    x_t: Float[Tensor, "batch *shape"],
+    t: int,
+    noise: Float[Tensor, "batch *shape"],
+    variance: Literal["beta", "posterior"],
+    generator: torch.Generator,
+) -> Float[Tensor, "batch *shape"]:
+    """Draw x_{t-1} from N(μ, σ_t² I), where μ is the posterior's mean given x_t and x̂_0, and `noise` is the predicted ε.
+
+    `variance` is σ_t²: "beta" is β_t, right for data from N(0, I); "posterior" is that of q(x_{t-1} | x_t, x_0), right for
+    a single data point (section 3.2 of the paper; `fixed_large` and `fixed_small` elsewhere). The last step, t = 1,
+    returns the mean and draws nothing.
+    """
+    posterior = schedule.posterior
+    mean = at(posterior.data, t, x_t) * predict_data(schedule, x_t, t, noise) + at(posterior.noisy, t, x_t) * x_t
+    if t == 1:
+        return mean
+    variances = schedule.betas if variance == "beta" else posterior.variance
+    fresh = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
+    return mean + at(variances.sqrt(), t, x_t) * fresh
+
+
+@torch.no_grad()
+@checked
+def sample(
+    schedule: Schedule,
+    network: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, ...],
+    variance: Literal["beta", "posterior"],
+    generator: torch.Generator,
+) -> Float[Tensor, "..."]:
+    """Samples of the model: float32 of the given shape (batch, …), by T ancestral steps from N(0, I) (Algorithm 2).
+
+    `network(x, time)` predicts the noise in x (batch, …) at time t/T, given as a tensor (batch,).
+    """
+    x = torch.randn(shape, generator=generator)
+    for t in range(schedule.steps, 0, -1):
+        noise = network(x, torch.full(shape[:1], t / schedule.steps))
+        x = ancestral_step(schedule, x, t, noise, variance, generator)
+    return x
+
+
+@checked
+def denoising_loss(
+    schedule: Schedule,
+    network: Callable[[Tensor, Tensor], Tensor],
+    x_0: Float[Tensor, "batch *shape"],
+    weights: Literal["simple", "elbo"],
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:
+    """One draw of the training loss for a batch: a uniform step t and a noise ε for each example.
+
+    "simple" is the mean of (ε - ε_θ)² over examples and components: L_simple, equation (14) of the paper. "elbo"
+    multiplies each example's by T · `elbo_weights`, which makes it an unbiased estimate of what depends on the network
+    in the negative bound with σ_t² = β_t, in nats per component. `network` is as in `sample`.
+    """
+    t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
+    noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
+    predicted = network(add_noise(schedule, x_0, t, noise), (t / schedule.steps).to(x_0.dtype))
+    errors = (noise - predicted).square()
+    if weights == "elbo":
+        errors = schedule.steps * at(schedule.elbo_weights, t, x_0) * errors
+    return errors.mean()

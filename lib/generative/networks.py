@@ -1,0 +1,64 @@
+"""The small networks that the generative chapters train."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lib.course.shapes import checked
+
+TIME_FEATURES = 64
+
+
+@checked
+def time_features(time: Float[Tensor, "batch"]) -> Float[Tensor, "batch features"]:
+    """Sines and cosines of the time in [0, 1] at 32 frequencies, from 1000 down to 0.1 radians: shape (batch, 64).
+
+    They are those of the transformer's positions, for the position 1000 · time (Ho et al. 2020, appendix B).
+    """
+    if not torch.all((time >= 0) & (time <= 1)):
+        raise ValueError(f"time must lie in [0, 1], got {time.min().item():g} to {time.max().item():g}")
+    half = TIME_FEATURES // 2
+    frequencies = 1000 * torch.exp(-math.log(10_000) * torch.arange(half, dtype=time.dtype) / (half - 1))
+    angles = time[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class ResidualMLP(nn.Module):
+    """A vector field on R^dim that depends on time: x (batch, dim) and time (batch,) in [0, 1] to (batch, dim).
+
+    `depth` residual blocks of width `hidden`, each told the time; it serves as noise predictor, score or velocity.
+    Its weights come from torch's global generator.
+    """
+
+    def __init__(self, dim: int, hidden: int, depth: int):
+        super().__init__()
+        for name, value in dict(dim=dim, hidden=hidden, depth=depth).items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.time = nn.Sequential(nn.Linear(TIME_FEATURES, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.enter = nn.Linear(dim, hidden)
+        self.blocks = nn.ModuleList(ResidualBlock(hidden) for _ in range(depth))
+        self.leave = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, dim))
+
+    @checked
+    def forward(self, x: Float[Tensor, "batch dim"], time: Float[Tensor, "batch"]) -> Float[Tensor, "batch dim"]:
+        embedded = self.time(time_features(time))
+        hidden = self.enter(x)
+        for block in self.blocks:
+            hidden = block(hidden, embedded)
+        return self.leave(hidden)
+
+
+class ResidualBlock(nn.Module):
+    """h + W₂ silu(W₁ (norm(h) + e)), for a state h and a time embedding e, both (batch, hidden)."""
+
+    def __init__(self, hidden: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden)
+        self.inner = nn.Linear(hidden, hidden)
+        self.outer = nn.Linear(hidden, hidden)
+
+    def forward(self, state: Tensor, embedded: Tensor) -> Tensor:
+        return state + self.outer(nn.functional.silu(self.inner(self.norm(state) + embedded)))

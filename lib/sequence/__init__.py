@@ -1,0 +1,1 @@
+"""Sequence models: positions, attention, and the book's one transformer."""

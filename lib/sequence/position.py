@@ -1,0 +1,128 @@
+"""Where a token stands: rotary and sinusoidal encodings, and the position objects that a transformer takes."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float32, Float64, Int, Int64, Real
+from torch import Tensor, nn
+
+from lib.course.shapes import checked
+
+Layout = Literal["interleaved", "half"]
+
+
+@checked
+def rope_angles(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000.0) -> Float64[Tensor, "*shape pairs"]:
+    """The angles m θ_i in radians, θ_i = base^(-2i/dim), for every position m and pair i = 0 … dim/2 - 1.
+
+    Always float64: half precision cannot tell neighbouring positions apart beyond a few hundred, and at position
+    100,000 even float32 is off by up to 0.004. Fractional positions are welcome. Source: RoFormer, arXiv 2104.09864.
+    """
+    if dim < 2 or dim % 2:
+        raise ValueError(f"dim must be even and at least 2, got {dim}")
+    if not base > 1:
+        raise ValueError(f"base must be greater than 1, got {base}")
+    if not torch.isfinite(positions).all():
+        raise ValueError("positions must be finite, got NaN or infinite entries")
+    exponents = torch.arange(0, dim, 2, dtype=torch.float64, device=positions.device) / dim
+    return positions[..., None].double() * base**-exponents
+
+
+@checked
+def apply_rope(
+    x: Float[Tensor, "... dim"],
+    angles: Float32[Tensor, "... pairs"] | Float64[Tensor, "... pairs"],
+    layout: Layout = "interleaved",
+) -> Float[Tensor, "... dim"]:
+    """Rotate the pairs of x by the angles; leading dimensions broadcast, and the dtype of x is kept.
+
+    Pair i is (x_2i, x_2i+1) in the interleaved layout (RoFormer) and (x_i, x_i+dim/2) in the half layout (Llama).
+    Angles in half precision are refused; x in half precision is rotated in float32.
+    """
+    dim, pairs = x.shape[-1], angles.shape[-1]
+    if dim != 2 * pairs:
+        raise ValueError(f"angles must hold dim/2 = {dim / 2:g} pairs for x of dim {dim}, got {pairs}")
+    precision = torch.float64 if x.dtype == torch.float64 else torch.float32
+    cos, sin = angles.cos().to(precision), angles.sin().to(precision)
+    shape, axis = ((pairs, 2), -1) if layout == "interleaved" else ((2, pairs), -2)
+    first, second = x.unflatten(-1, shape).unbind(axis)
+    rotated = torch.stack([first * cos - second * sin, first * sin + second * cos], axis).flatten(-2)
+    return rotated.to(x.dtype)
+
+
+@checked
+def half_layout_permutation(dim: int) -> Int64[Tensor, "dim"]:
+    """The p for which x[..., p] holds in the half layout what x holds in the interleaved one; p.argsort() leads back."""
+    if dim < 2 or dim % 2:
+        raise ValueError(f"dim must be even and at least 2, got {dim}")
+    return torch.cat([torch.arange(0, dim, 2), torch.arange(1, dim, 2)])
+
+
+@checked
+def sinusoidal(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000.0) -> Float64[Tensor, "*shape {dim}"]:
+    """sin(m θ_i) in channel 2i and cos(m θ_i) in channel 2i + 1, float64. Source: arXiv 1706.03762, section 3.5."""
+    angles = rope_angles(positions, dim, base)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+
+
+class Position(nn.Module):
+    """No information about positions (NoPE), and the three places where a subclass can put some.
+
+    Positions have shape (batch, length), or (1, length) for all sequences alike; they need not be contiguous.
+    """
+
+    def embed(self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]) -> Tensor:
+        """What enters the first block, from the tokens' embeddings; same shape."""
+        return x
+
+    def rotate(self, x: Float[Tensor, "batch heads length dim"], positions: Real[Tensor, "#batch length"]) -> Tensor:
+        """Queries or keys with their positions put in; same shape."""
+        return x
+
+    def bias(self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]) -> Tensor | None:
+        """What is added to the scores, of shape (batch or 1, heads or 1, query, key), or None for nothing."""
+        return None
+
+
+class Sinusoidal(Position):
+    """Fixed sines and cosines, added to the embeddings."""
+
+    @checked
+    def embed(
+        self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]
+    ) -> Float[Tensor, "batch length width"]:
+        return x + sinusoidal(positions, x.shape[-1]).to(x.dtype)
+
+
+class Learned(Position):
+    """A trained vector for each of the positions 0 … longest - 1, added to the embeddings and at first as large as they."""
+
+    def __init__(self, longest: int, width: int):
+        super().__init__()
+        self.table = nn.Embedding(longest, width)
+
+    @checked
+    def embed(
+        self, x: Float[Tensor, "batch length width"], positions: Int[Tensor, "#batch length"]
+    ) -> Float[Tensor, "batch length width"]:
+        longest = self.table.num_embeddings
+        if positions.min() < 0 or positions.max() >= longest:
+            raise ValueError(
+                f"positions must lie in 0 … {longest - 1}, the trained ones, got {positions.min()} … {positions.max()}"
+            )
+        return x + self.table(positions)
+
+
+class Rotary(Position):
+    """Rotary position embedding of queries and keys: scores depend on the distance alone. Source: arXiv 2104.09864."""
+
+    @checked
+    def __init__(self, head_dim: int, base: float = 10000.0, layout: Layout = "interleaved"):
+        super().__init__()
+        self.head_dim, self.base, self.layout = head_dim, base, layout
+
+    @checked
+    def rotate(
+        self, x: Float[Tensor, "batch heads length dim"], positions: Real[Tensor, "#batch length"]
+    ) -> Float[Tensor, "batch heads length dim"]:
+        return apply_rope(x, rope_angles(positions, self.head_dim, self.base)[:, None], self.layout)

@@ -1,0 +1,176 @@
+"""The book's one transformer: causal or not; its mixer, feed-forward and position are arguments.
+
+A mixer is called as `mixer(x, positions=..., causal=..., allowed=..., cache=...)` and returns the shape of x:
+    x          (batch, length, width), normalised
+    positions  (batch or 1, length), for its position object
+    causal     whether a token may see only itself and what was fed before it
+    allowed    None, or Bool (batch or 1, length, key), which then decides alone who sees whom
+    cache      None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int, Real
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from lib.course.shapes import checked
+from lib.sequence.attention import attention, causal_mask
+from lib.sequence.position import Position
+
+
+class Cache:
+    """What a model keeps of the tokens it was fed: how many they were, and for each layer a dict that its mixer fills."""
+
+    def __init__(self, depth: int):
+        self.length = 0
+        self.layers: list[dict[str, Tensor]] = [{} for _ in range(depth)]
+
+
+def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) -> Tensor:
+    """What a layer's cache holds under a name, with `new` appended along `dim` and stored; without a cache, `new`."""
+    if cache is None:
+        return new
+    if name in cache:
+        if len(cache[name]) != len(new):
+            raise ValueError(f"the cache holds {name} for a batch of {len(cache[name])}, got a batch of {len(new)}")
+        new = torch.cat([cache[name], new], dim)
+    cache[name] = new
+    return new
+
+
+class Attention(nn.Module):
+    """Multi-head softmax attention, 4 width² parameters: the default mixer."""
+
+    def __init__(self, width: int, position: Position, heads: int = 4):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
+        self.heads, self.position = heads, position
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    @checked
+    def forward(
+        self,
+        x: Float[Tensor, "batch length width"],
+        *,
+        positions: Real[Tensor, "#batch length"],
+        causal: bool,
+        allowed: Bool[Tensor, "#batch length key"] | None = None,
+        cache: dict[str, Tensor] | None = None,
+    ) -> Float[Tensor, "batch length width"]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.position.rotate(q, positions), self.position.rotate(k, positions)
+        k, v = extend(cache, "keys", k, 2), extend(cache, "values", v, 2)
+        key_positions = extend(cache, "positions", positions, 1)
+        if causal and allowed is None:
+            order = torch.arange(k.shape[2], device=x.device)
+            allowed = causal_mask(order[-x.shape[1] :], order)[None]
+        mixed = attention(q, k, v, allowed=allowed, bias=self.position.bias(positions, key_positions))
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units unless told otherwise."""
+
+    def __init__(self, width: int, hidden: int | None = None):
+        super().__init__()
+        self.up = nn.Linear(width, hidden or 4 * width, bias=False)
+        self.down = nn.Linear(hidden or 4 * width, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+        return self.down(gelu(self.up(x)))
+
+
+class Block(nn.Module):
+    """A mixer and, unless it is None, a feed-forward; each reads normalised states and adds to them (pre-norm)."""
+
+    def __init__(self, width: int, mixer: nn.Module, feed_forward: nn.Module | None):
+        super().__init__()
+        self.mixer_norm, self.mixer = nn.LayerNorm(width), mixer
+        self.feed_forward_norm = None if feed_forward is None else nn.LayerNorm(width)
+        self.feed_forward = feed_forward
+
+    def forward(self, x: Float[Tensor, "batch length width"], **context) -> Float[Tensor, "batch length width"]:
+        """`context` goes to the mixer as it is."""
+        x = x + self.mixer(self.mixer_norm(x), **context)
+        return x if self.feed_forward is None else x + self.feed_forward(self.feed_forward_norm(x))
+
+
+class Transformer(nn.Module):
+    """Tokens in, logits out.
+
+    `mixer` makes a layer's mixer from (width, position), `feed_forward` its feed-forward from (width); None is none.
+    One `position` object serves all layers; without it there is no position information. The head has weights of its
+    own, small at first, so that an untrained model's loss is close to log(vocabulary).
+    """
+
+    @checked
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        depth: int,
+        *,
+        causal: bool = True,
+        position: Position | None = None,
+        mixer: Callable[[int, Position], nn.Module] = Attention,
+        feed_forward: Callable[[int], nn.Module] | None = MLP,
+    ):
+        super().__init__()
+        if min(vocabulary, width, depth) < 1:
+            raise ValueError(f"vocabulary, width and depth must be at least 1, got {vocabulary}, {width} and {depth}")
+        self.causal, self.position = causal, position or Position()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(
+            Block(width, mixer(width, self.position), feed_forward and feed_forward(width)) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        nn.init.normal_(self.head.weight, std=0.02)
+
+    def new_cache(self) -> Cache:
+        """An empty cache: a causal model that is fed piece by piece with it gives the logits of all tokens at once."""
+        return Cache(len(self.blocks))
+
+    @checked
+    def hidden(
+        self,
+        tokens: Int[Tensor, "batch length"],
+        *,
+        positions: Real[Tensor, "#batch length"] | None = None,
+        allowed: Bool[Tensor, "#batch length key"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch length width"]:
+        """The normalised states that the head reads.
+
+        `positions` default to 0, 1, …, counting the cache's tokens; `allowed` (True: may be seen) replaces the causal
+        order, and its keys begin with the cache's.
+        """
+        vocabulary = self.embedding.num_embeddings
+        if not tokens.numel() or tokens.min() < 0 or tokens.max() >= vocabulary:
+            raise ValueError(f"tokens must be at least one, each in 0 … {vocabulary - 1}, got {tokens}")
+        past = cache.length if cache else 0
+        if positions is None:
+            positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
+        if cache:
+            positions = positions.expand(len(tokens), -1)  # pieces may differ in whether they share their positions
+        x = self.position.embed(self.embedding(tokens), positions)
+        for block, kept in zip(self.blocks, cache.layers if cache else [None] * len(self.blocks), strict=True):
+            x = block(x, positions=positions, causal=self.causal, allowed=allowed, cache=kept)
+        if cache:
+            cache.length += tokens.shape[1]
+        return self.norm(x)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch length"],
+        *,
+        positions: Real[Tensor, "#batch length"] | None = None,
+        allowed: Bool[Tensor, "#batch length key"] | None = None,
+        cache: Cache | None = None,
+    ) -> Float[Tensor, "batch length vocabulary"]:
+        """Logits; the arguments are those of `hidden`."""
+        return self.head(self.hidden(tokens, positions=positions, allowed=allowed, cache=cache))

@@ -1,0 +1,111 @@
+"""The built site, served on localhost and opened in the system's Chromium as a reader would.
+
+A test that takes `path` runs for every page, one that takes `chapter` for every chapter of `_toc.yml`.
+"""
+
+import functools
+import http.server
+import shutil
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+import yaml
+from chapters import ROOT, Chapter, chapters
+from playwright.sync_api import Page, sync_playwright
+
+HTML = ROOT / "_build" / "html"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pages() -> list[str]:
+    """The addresses of all pages that `_toc.yml` lists."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    return [f"{file}.html" for file in [toc["root"], *files]]
+
+
+def address(chapter: Chapter) -> str:
+    """The address of a chapter's page."""
+    return f"book/{chapter.part}/{chapter.slug}.html"
+
+
+def pytest_generate_tests(metafunc):
+    if "path" in metafunc.fixturenames:
+        metafunc.parametrize("path", pages())
+    if "chapter" in metafunc.fixturenames:
+        metafunc.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        """Say nothing of each request."""
+
+
+@pytest.fixture(scope="session")
+def book() -> list[Chapter]:
+    """All chapters."""
+    return chapters()
+
+
+@pytest.fixture(scope="session")
+def origin():
+    """The address of the site, without a slash at the end."""
+    if not (HTML / "index.html").exists():
+        pytest.fail("there is no built site in _build/html: build it with make site")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=HTML))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        pytest.fail("Chromium is missing: install it, for example with apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """An opened page and what happened while it loaded."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def visit(browser, origin):
+    """Opens a page or a chapter once for each width and colour scheme, and remembers what happened meanwhile."""
+    opened = {}
+
+    def open_page(target: str | Chapter, width: int = 1280, scheme: str = "light") -> Visit:
+        path = address(target) if isinstance(target, Chapter) else target
+        key = (path, width, scheme)
+        if key not in opened:
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            opened[key] = seen = Visit(page)
+            page.on("request", lambda request: seen.requests.append(request.url))
+            page.on("requestfailed", lambda request: seen.failures.append(f"{request.url} failed"))
+            page.on("response", lambda reply: reply.status >= 400 and seen.failures.append(f"{reply.url} {reply.status}"))
+            page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
+            page.on("pageerror", lambda error: seen.errors.append(str(error)))
+            page.goto(f"{origin}/{path}", wait_until="networkidle")
+            page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
+        return opened[key]
+
+    return open_page

@@ -1,0 +1,111 @@
+"""What a reader finds in every chapter."""
+
+import json
+import re
+
+
+def test_header_card(visit, chapter):
+    page = visit(chapter).page
+    card = page.locator(".header-card")
+    assert card.count() == 1
+    shown = card.inner_text()
+    assert f"Digest {chapter.digest}" in shown
+    assert f"{chapter.header.minutes_to_read} minutes to read" in shown
+    for name in ("Source note.", "You will be able to", "Needs", "Sources"):
+        assert name in shown
+    assert "**" not in shown and "Time:" not in shown
+    assert "report an error" in shown.lower() and "colab" in shown.lower()
+
+
+def test_standalone_notebook_downloads(visit, chapter):
+    page = visit(chapter).page
+    with page.expect_download() as event:
+        page.get_by_role("link", name="Standalone notebook").click()
+    notebook = json.loads(event.value.path().read_text(encoding="utf-8"))
+    first = notebook["cells"][0]
+    assert "".join(first["source"]).startswith("#@title Set-up: run this first")
+    assert first["metadata"]["jupyter"]["source_hidden"] is True
+    assert len(notebook["cells"]) == len(chapter.cells) + 1
+
+
+def test_formulas_are_visible(visit, chapter):
+    formulas = visit(chapter).page.locator("mjx-container")
+    assert formulas.count() > 0
+    sizes = formulas.evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)")
+    assert sizes and min(sizes) > 0
+
+
+def test_every_numbered_equation_shows_its_tag(visit, chapter):
+    """Also those of several lines, which Sphinx would wrap so that MathJax refuses the tag."""
+    page = visit(chapter).page
+    assert any(equation.tag and r"\\" in equation.tex for equation in chapter.equations), "no tag on several lines"
+    for tag in (equation.tag for equation in chapter.equations if equation.tag):
+        row = page.locator(f"#eq-{tag}")
+        assert row.locator("mjx-labels mjx-mtd").first.is_visible()
+        assert row.locator("mjx-assistive-mml mlabeledtr > mtd").first.text_content() == f"({tag})"
+
+
+def test_every_claim_has_a_tick_that_leads_to_its_check(visit, chapter):
+    page = visit(chapter).page
+    for number in chapter.claim_numbers:
+        ticks = page.locator(f"#eq-{number} a.tick")
+        assert ticks.count() == len({check.cell for check in chapter.checks if check.number == number})
+        for tick in ticks.all():
+            cell = page.locator(tick.get_attribute("href"))
+            assert cell.count() == 1
+            assert f"✓ ({number})" in cell.text_content()
+            assert f"Equation ({number}) is checked." in tick.get_attribute("aria-label")
+
+
+def test_callouts_are_cards(visit, chapter):
+    page = visit(chapter).page
+    assert page.locator(".callout .admonition-title", has_text="Correction").count() >= 1
+    plain = page.locator("blockquote").evaluate_all(
+        "all => all.filter(q => /^\\s*<p>\\s*<strong>[^<]*\\.<\\/strong>/.test(q.innerHTML)).map(q => q.innerText)"
+    )
+    assert plain == []
+
+
+def test_folds_open(visit, chapter):
+    page = visit(chapter).page
+    folds = page.locator(".bd-article details")
+    folded_cells = [i for i in chapter.indices("code") if chapter.tags(i) & {"hide-cell", "hide-input"}]
+    assert folds.count() >= len(folded_cells) > 0
+    for fold in folds.all():
+        assert fold.get_attribute("open") is None
+        fold.locator("summary").first.click()
+        assert fold.get_attribute("open") is not None
+        assert fold.bounding_box()["height"] > 2 * fold.locator("summary").first.bounding_box()["height"] * 0.9
+        fold.locator("summary").first.click()
+
+
+def test_figures_have_captions_and_alternative_texts(visit, chapter):
+    page = visit(chapter).page
+    images = page.locator(".cell_output img")
+    assert images.count() > 0
+    for image in images.all():
+        assert len(image.get_attribute("alt") or "") > 20
+    assert page.locator("figure figcaption").count() == page.locator("figure").count() > 0
+
+
+def test_wide_formulas_scroll_in_their_own_box(visit, chapter):
+    """On a telephone, the left end of every formula can be reached."""
+    page = visit(chapter, width=390).page
+    hidden = page.locator("div.math").evaluate_all(
+        """all => all.filter(box => box.checkVisibility()).filter(box => {
+             box.scrollLeft = 0;
+             const formula = box.querySelector('mjx-container');
+             return formula.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
+           }).length"""
+    )
+    assert hidden == 0
+
+
+def test_search_finds_the_chapter(origin, browser, chapter):
+    words = re.findall(r"[A-Za-z]{4,}", chapter.header.title)
+    page = browser.new_page()
+    page.goto(f"{origin}/search.html?q={words[-1]}")
+    page.wait_for_selector("#search-results li")
+    found = page.locator("#search-results a").evaluate_all("all => all.map(a => a.href)")
+    page.close()
+    assert any(f"{chapter.slug}.html" in link for link in found)

@@ -1,0 +1,78 @@
+"""What holds for every page."""
+
+import pytest
+
+
+def test_first_address_leads_to_the_first_page(visit):
+    assert visit("index.html").page.url.endswith("/book/index.html")
+
+
+def test_no_request_leaves_the_site(visit, origin, path):
+    seen = visit(path)
+    outside = [url for url in seen.requests if not url.startswith((origin, "data:", "blob:"))]
+    assert outside == []
+    assert seen.failures == []
+
+
+def test_no_console_error(visit, path):
+    assert visit(path).errors == []
+
+
+def test_mathematics_is_rendered(visit, path):
+    page = visit(path).page
+    assert page.locator("mjx-merror").count() == 0
+    untouched = page.locator(".math").evaluate_all("all => all.filter(e => !e.querySelector('mjx-container')).length")
+    assert untouched == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_does_not_scroll_sideways(visit, path, width):
+    page = visit(path, width).page
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_one_search_field(visit, path):
+    assert visit(path).page.locator(".search-button-field:visible, form.bd-search:visible").count() == 1
+
+
+def test_internal_links_land(visit, origin, path):
+    """Every link to an address within the site answers, and its fragment names an element of its page."""
+    page = visit(path).page
+    links = {link for link in page.locator("a[href]").evaluate_all("all => all.map(a => a.href)") if link.startswith(origin)}
+    addresses = {link.partition("#")[0] for link in links}
+    replies = {address: page.request.get(address) for address in addresses}
+    assert [address for address, reply in replies.items() if not reply.ok] == []
+    texts = {address: reply.text() for address, reply in replies.items()}
+    fragments = [link.partition("#") for link in links if "#" in link]
+    assert [f"{a}#{name}" for a, _, name in fragments if name and f'id="{name}"' not in texts[a]] == []
+
+
+def test_dark_mode(visit, path):
+    """The page turns dark with the reader's system, and text, links and formulas stay legible."""
+    page = visit(path, scheme="dark").page
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    contrast = page.evaluate(CONTRAST, ["p", "a.reference", "h1", "mjx-container", ".tick", ".header-card li"])
+    assert {what: value for what, value in contrast.items() if value < 4.5} == {}
+
+
+CONTRAST = """selectors => {
+  const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const result = {};
+  for (const selector of selectors) {
+    const e = document.querySelector(`.bd-article ${selector}`);
+    if (!e) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))];
+    result[selector] = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  }
+  return result;
+}"""

@@ -1,0 +1,185 @@
+"""Every kind of claim passes on a true claim, raises on a false one, and refuses a call that could not fail."""
+
+import json
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from lib.course import claims
+from lib.course.claims import ClaimFailed, UselessCheck
+
+x = sp.symbols("x")
+rng = np.random.default_rng(0)
+normal = rng.normal(size=4000)
+exponential = rng.exponential(size=4000)
+dice = rng.integers(3, size=4000)
+cdf = lambda rate: lambda t: 1 - np.exp(-rate * t)
+sizes = np.array([1.0, 2.0, 4.0, 8.0])
+
+
+def symbolic(lhs=sp.sin(x) ** 2 + sp.cos(x) ** 2, rhs=sp.Integer(1), **options):
+    claims.symbolic(1, lhs, rhs, **{"what": "w", **options})
+
+
+def exact(got=(1.0, 2.0), want=np.array([1.0, 2.0]), **options):
+    claims.exact(1, got, want, **{"what": "w", "atol": 1e-6, **options})
+
+
+def statistical(samples=normal, mean=0.0, **options):
+    claims.statistical(1, samples, mean, **{"what": "w", "unlike": {"one": 1.0}, **options})
+
+
+def order(values=3 * sizes**2, **options):
+    claims.order(1, options.pop("sizes", sizes), values, **{"what": "w", "exponent": 2, "tol": 0.1, **options})
+
+
+def bound(smaller=(1.0, 2.0), larger=(1.5, 2.0), **options):
+    claims.bound(1, smaller, larger, **{"what": "w", "unlike": {"sharper": (1.5, 1.9)}, **options})
+
+
+def cost(counted=(12, 20), formula=(12, 20), **options):
+    claims.cost(1, counted, formula, **{"what": "w", **options})
+
+
+def measured(effect=0.5, **options):
+    claims.measured(1, effect, **{"what": "w", "at_least": 0.3, **options})
+
+
+@pytest.mark.parametrize(
+    "call, line",
+    [
+        (lambda: symbolic(unlike={"minus": sp.sin(x) ** 2 - sp.cos(x) ** 2}), "✓ (1) symbolic · difference 0 · w · rejects: minus"),
+        (lambda: symbolic(sp.Matrix([x, (x + 1) ** 2]), [x, x**2 + 2 * x + 1]), "✓ (1) symbolic · difference 0 · w"),
+        (lambda: exact(unlike={"a": (1, 3), "b": (2, 2)}), "✓ (1) exact · 1e-06 · w · rejects: a; b"),
+        (lambda: exact(torch.ones(2, requires_grad=True), np.ones(2), atol=0), "✓ (1) exact · 0 · w"),
+        (lambda: exact(1 + 2j, 1 + 2j), "✓ (1) exact · 1e-06 · w"),
+        (lambda: statistical(), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: one"),
+        (lambda: statistical(unlike={}, unlike_samples={"shifted": normal + 1}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: shifted"),
+        (lambda: statistical(exponential, None, cdf=cdf(1), unlike={"rate": cdf(2)}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: rate"),
+        (lambda: statistical(dice, None, probabilities=[1 / 3] * 3, unlike={"skew": [0.5, 0.25, 0.25]}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: skew"),
+        (lambda: order(unlike={"cubic": sizes**3}), "✓ (1) order · exponent 2 ± 0.1 · w · rejects: cubic"),
+        (lambda: bound(), "✓ (1) bound · N = 2 · w · rejects: sharper"),
+        (lambda: bound((1, 2), (1.5, 2 - 1e-9), slack=1e-6), "✓ (1) bound · N = 2, slack 1e-06 · w · rejects: sharper"),
+        (lambda: cost(unlike={"twice": (24, 40)}), "✓ (1) cost · equal · w · rejects: twice"),
+        (lambda: measured(unlike={"none": 0.0}), "✓ (1) measured · at least 0.3 · w · rejects: none"),
+    ],
+)  # fmt: skip
+def test_a_true_claim_prints_its_line(call, line, capsys):
+    call()
+    assert capsys.readouterr().out == line + "\n"
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: symbolic(sp.sin(x)), "simplifies to"),
+        (lambda: exact((1.0, 2.1)), r"expected 2.0 within 1e-06, got 2.1 at index \(1,\)"),
+        (lambda: statistical(normal + 0.2), "expected mean 0"),
+        (lambda: statistical(np.stack([normal, normal + 1], axis=1), [0.0, 0.0], unlike={"one": [1.0, 1.0]}), r"at index \(1,\)"),
+        (lambda: statistical(exponential, None, cdf=cdf(1.5), unlike={"rate": cdf(2)}), "Kolmogorov"),
+        (lambda: statistical(dice, None, probabilities=[0.4, 0.3, 0.3], unlike={"skew": [0.5, 0.25, 0.25]}), "chi-square"),
+        (lambda: order(sizes**1.5), "expected exponent 2 within 0.1, got 1.5"),
+        (lambda: bound((1.6, 2.0)), r"1.6 exceeds its bound 1.5 at index \(0,\)"),
+        (lambda: cost((12, 21)), "the formula gives"),
+        (lambda: measured(0.2), "an effect of at least 0.3, got 0.2"),
+    ],
+)  # fmt: skip
+def test_a_false_claim_raises_and_says_what_came(call, words, capsys):
+    with pytest.raises(ClaimFailed, match=words):
+        call()
+    assert capsys.readouterr().out == ""
+
+
+KINDS = [symbolic, exact, statistical, order, bound, cost, measured]
+GOOD_CONTROL = {
+    symbolic: sp.Integer(1), exact: (1.0, 2.0), statistical: 0.0, order: sizes**2, bound: (1.5, 2.0),
+    cost: (12, 20), measured: 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_control_that_passes_is_refused(kind):
+    with pytest.raises(UselessCheck, match="the control 'correct' passes"):
+        kind(unlike={"correct": GOOD_CONTROL[kind]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("words", ["", "a · b", "a; b", "a\nb"])
+def test_a_text_that_would_break_the_line_is_refused(kind, words):
+    with pytest.raises(UselessCheck, match="text must not"):
+        kind(what=words)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.0, "3", True])
+def test_a_number_that_no_equation_has_is_refused(number):
+    with pytest.raises(UselessCheck, match="number must be"):
+        claims.exact(number, 1.0, 1.0, atol=1e-6, what="w")
+
+
+nan = float("nan")
+array = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: symbolic(sp.nan), "free of NaN"),
+        (lambda: symbolic(0.5 * x, x / 2), "floats"),
+        (lambda: symbolic([], []), "empty"),
+        (lambda: symbolic([x, x], x), "shape"),
+        (lambda: exact((nan, 2.0)), "finite"),
+        (lambda: exact(want=(1.0, nan)), "finite"),
+        (lambda: exact(unlike={"nan": (nan, nan)}), "finite"),
+        (lambda: exact((), []), "empty"),
+        (lambda: exact(atol=float("inf")), "atol must be finite"),
+        (lambda: exact(atol=nan), "atol must be finite"),
+        (lambda: exact(atol=-1.0), "atol must be finite"),
+        (lambda: exact(atol=5.0), "zero would pass"),
+        (lambda: exact(array, array), "same object"),
+        (lambda: exact(np.ones((3, 1)), np.ones(3)), "expected shape"),
+        (lambda: exact(1.0, np.ones(3)), "expected shape"),
+        (lambda: statistical(unlike={}), "needs a control"),
+        (lambda: statistical(z=float("inf")), "z must lie"),
+        (lambda: statistical(z=0.0), "z must lie"),
+        (lambda: statistical(normal[:10]), "at least 30"),
+        (lambda: statistical(np.zeros(100)), "do not vary"),
+        (lambda: statistical(np.append(normal, nan)), "finite"),
+        (lambda: statistical(mean=None), "give one of"),
+        (lambda: statistical(cdf=cdf(1)), "give one of"),
+        (lambda: statistical(np.ones((40, 2)), 0.0), "expected shape"),
+        (lambda: statistical(dice, None, probabilities=[0.5, 0.6, 0.1]), "sum to 1"),
+        (lambda: statistical(dice, None, probabilities=[0.5, 0.5]), "whole numbers from 0 to 1"),
+        (lambda: statistical(dice[:40], None, probabilities=[0.9, 0.05, 0.05]), "expected 5 times"),
+        (lambda: order(tol=float("inf")), "tol must be finite"),
+        (lambda: order(tol=0.6), "below 0.5"),
+        (lambda: order(-sizes), "positive"),
+        (lambda: order([1, 4], sizes=[1, 2]), "three different"),
+        (lambda: order([1, 4, 4], sizes=[1, 2, 2]), "three different"),
+        (lambda: bound(unlike={}), "needs a control"),
+        (lambda: bound(larger=(float("inf"), 2.0)), "finite"),
+        (lambda: bound(slack=float("inf")), "slack must be finite"),
+        (lambda: bound((), ()), "empty"),
+        (lambda: cost((0, 0), (0, 0)), "nothing was counted"),
+        (lambda: cost((1.5, 2), (1.5, 2)), "whole numbers"),
+        (lambda: measured(nan), "finite"),
+        (lambda: measured(at_least=-float("inf")), "at_least must be finite"),
+        (lambda: measured([0.5, 0.6]), "expected shape"),
+    ],
+)  # fmt: skip
+def test_a_call_that_could_not_fail_is_refused(call, words):
+    with pytest.raises(UselessCheck, match=words):
+        call()
+
+
+def test_margins_are_recorded_when_a_sweep_asks_for_them(tmp_path, monkeypatch):
+    path = tmp_path / "margins.jsonl"
+    monkeypatch.setenv("COURSE_MARGINS", str(path))
+    exact((1.0, 2.5), atol=0.75)
+    measured(0.6)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["kind"], row["threshold"], row["value"], row["used"]) for row in rows] == [
+        ("exact", 0.75, 0.5, pytest.approx(2 / 3)),
+        ("measured", 0.3, 0.6, 0.5),
+    ]

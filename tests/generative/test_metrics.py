@@ -1,0 +1,88 @@
+"""lib.generative.metrics against closed forms, scipy's matrix root, and on bad input."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from lib.course.data import digits
+from lib.generative.metrics import digit_features, frechet_distance
+
+
+def with_moments(mean, covariance, n=200, seed=0):
+    """Samples (n, d), float64, whose sample mean and unbiased covariance are exactly those given."""
+    draws = np.random.default_rng(seed).standard_normal((n, len(mean)))
+    draws -= draws.mean(0)
+    white = np.linalg.solve(np.linalg.cholesky(np.cov(draws, rowvar=False)), draws.T).T
+    return torch.tensor(white @ np.linalg.cholesky(covariance).T + mean)
+
+
+def test_commuting_covariances_have_a_closed_form():
+    """For diagonal covariances it is Σ (μ - μ')² + Σ (s - s')²."""
+    a = with_moments([1.0, 2.0, 0.0], np.diag([1.0, 4.0, 9.0]))
+    b = with_moments([0.0, 2.0, 2.0], np.diag([4.0, 4.0, 0.25]), n=300, seed=1)
+    assert frechet_distance(a, b) == pytest.approx((1 + 0 + 4) + (1 + 0 + 2.5**2), abs=1e-11)
+
+
+def test_general_covariances_against_the_matrix_root():
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((80, 6)) @ rng.standard_normal((6, 6)), rng.standard_normal((90, 6)) + 0.3
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = scipy.linalg.sqrtm(cov_a @ cov_b).real
+    want = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root)
+    assert frechet_distance(torch.tensor(a), torch.tensor(b)) == pytest.approx(want, rel=1e-10)
+
+
+def test_equal_sets_are_at_zero_and_order_does_not_matter():
+    a, b = with_moments([0.0, 1.0], np.eye(2)), with_moments([2.0, 0.0], np.diag([3.0, 1.0]))
+    assert abs(frechet_distance(a, a)) < 1e-12
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-12)
+
+
+def test_singular_covariances_and_fewer_samples_than_features():
+    """Two points on a line each: one direction has variance, its distance is that of one dimension."""
+    a = torch.tensor([[0.0, 0, 0], [2.0, 0, 0]])
+    b = torch.tensor([[1.0, 1, 0], [5.0, 1, 0]])
+    assert frechet_distance(a, b) == pytest.approx((2**2 + 1) + (2**0.5 - 8**0.5) ** 2, abs=1e-12)
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(1, 2), torch.tensor([[0.0, 1.0], [float("inf"), 0.0]])])
+def test_too_few_or_infinite_samples(bad):
+    good = torch.randn(9, 2)
+    with pytest.raises(ValueError, match="a must hold at least 2 finite samples"):
+        frechet_distance(bad, good)
+    with pytest.raises(ValueError, match="b must hold at least 2 finite samples"):
+        frechet_distance(good, bad)
+
+
+def test_different_numbers_of_features():
+    with pytest.raises(TypeError):
+        frechet_distance(torch.zeros(4, 2), torch.zeros(4, 3))
+
+
+def test_digit_features_depend_on_the_generator_alone_and_leave_torch_alone():
+    images, _ = digits()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = digit_features(np.random.default_rng(0))(images)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(digit_features(np.random.default_rng(0))(images), first)
+    assert not torch.equal(digit_features(np.random.default_rng(1))(images), first)
+
+
+def test_digit_features_tell_digits_apart():
+    images, labels = digits()
+    features = digit_features(np.random.default_rng(0))
+    values = features(images)
+    assert values.shape == (len(images), 64) and not values.requires_grad
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    chance = frechet_distance(values[order[:900]], values[order[897:]])
+    noisy = frechet_distance(features(images + 0.3 * torch.randn_like(images)), values)
+    one_class = frechet_distance(values[labels == 3], values)
+    assert 5 * chance < noisy < one_class
+
+
+def test_images_of_another_shape():
+    with pytest.raises(TypeError):
+        digit_features(np.random.default_rng(0))(torch.zeros(4, 64))

@@ -1,0 +1,64 @@
+"""lib.generative.networks: shapes, dependence on both inputs, bad input."""
+
+import pytest
+import torch
+
+from lib.generative.networks import ResidualMLP, time_features
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return ResidualMLP(dim=3, hidden=16, depth=2)
+
+
+def test_time_features_are_sines_and_cosines_at_their_frequencies():
+    features = time_features(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64))
+    assert features.shape == (3, 64)
+    assert torch.equal(features[0], torch.cat([torch.zeros(32), torch.ones(32)]).double())
+    assert torch.allclose(features[:, :32] ** 2 + features[:, 32:] ** 2, torch.ones(3, 32, dtype=torch.float64))
+    radians = torch.tensor([500.0, 0.05], dtype=torch.float64)
+    assert torch.allclose(features[1, [0, 31]], radians.sin(), atol=1e-12)
+
+
+def test_time_features_tell_a_thousand_steps_apart():
+    features = time_features(torch.arange(1001) / 1000)
+    nearest = torch.cdist(features, features).fill_diagonal_(9).min()
+    assert nearest > 0.5
+
+
+def test_network_keeps_shape_and_dtype_and_depends_on_x_and_time(network):
+    x, time = torch.randn(5, 3), torch.linspace(0, 1, 5)
+    out = network(x, time)
+    assert out.shape == x.shape and out.dtype == x.dtype
+    assert (network(x + 1, time) - out).abs().min() > 0
+    assert (network(x, time.flip(0)) - out)[[0, 4]].abs().min() > 1e-3
+
+
+def test_examples_do_not_mix(network):
+    x, time = torch.randn(5, 3), torch.linspace(0, 1, 5)
+    assert torch.allclose(network(x, time)[2:3], network(x[2:3], time[2:3]), atol=1e-6)
+
+
+def test_every_parameter_gets_a_gradient(network):
+    network(torch.randn(5, 3), torch.rand(5)).square().sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["dim", "hidden", "depth"])
+def test_sizes_must_be_positive(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        ResidualMLP(**{"dim": 2, "hidden": 4, "depth": 1, name: 0})
+
+
+@pytest.mark.parametrize("time", [-0.1, 1.5, float("nan")])
+def test_time_must_lie_in_the_unit_interval(network, time):
+    with pytest.raises(ValueError, match=r"time must lie in \[0, 1\]"):
+        network(torch.zeros(1, 3), torch.tensor([time]))
+
+
+def test_wrong_shapes(network):
+    with pytest.raises(TypeError):
+        network(torch.zeros(2, 3), torch.zeros(3))
+    with pytest.raises(TypeError):
+        network(torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2))

@@ -1,0 +1,258 @@
+"""The book's contract: a good chapter keeps it, and each violation is refused with its place and its remedy."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import contract
+import pytest
+from chapters import Chapter
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+HEADER = """# RoPE
+
+> **Source note.** It says that rotating is enough.
+
+- **Sources:** [a paper](https://example.org/paper)
+- **You will be able to:** rotate
+- **Needs:** [another chapter](other.ipynb#its-heading)
+- **Time:** 30 minutes to read, 45 to work"""
+FOLDED = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}, "cellView": "form"}
+FIGURE = {"mystnb": {"image": {"alt": "A falling curve"}, "figure": {"caption": "It falls."}}}
+
+
+def markdown(source):
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def code(source, printed="", **metadata):
+    outputs = [{"output_type": "stream", "name": "stdout", "text": printed}] if printed else []
+    return {"cell_type": "code", "metadata": metadata, "source": source, "outputs": outputs}
+
+
+def exercise(number, title):
+    paper = "\n\n<details><summary>Written solution</summary>\n\nRotate twice.\n\n</details>"
+    return [
+        markdown(f"### Exercise {number} ★★ · {title} · 15 minutes\n\nWrite `f`." + paper * title.endswith("(on paper)")),
+        code(f"#@title Checker for exercise {number}\ncheck = checker({number})", **FOLDED),
+        code("def f(x):\n    ...\n\ncheck(f)", f"Exercise {number}: not attempted (the function returns nothing)\n"),
+        code(
+            f"#@title Solution to exercise {number}\ncheck.prove(g, wrong)",
+            f"Exercise {number}: solution accepted\n  rejected: forgot the root\n",
+            **FOLDED,
+        ),
+    ]
+
+
+def good_cells():
+    cells = [
+        markdown(HEADER),
+        code("from lib.course.training import seed\n\nrng = seed(11)"),
+        markdown("## Derivation\n\nIt is\n\n$$ q := 1 \\tag{D1} $$\n\n> **Pitfall.** See [above](#derivation).\n\n$$ untagged $$"),
+    ]
+    for n in range(1, 6):
+        control = " · rejects: forgot the root; wrong axis" * (n == 1)
+        cells.append(markdown(f"Therefore\n\n$$ \\begin{{aligned}} a &= {n} \\\\ &= b \\end{{aligned}} \\tag{{{n}}} $$"))
+        cells.append(code(f"claims.exact({n}, got, want)", f"✓ ({n}) exact · 1e-12 · a shown fact{control}\n"))
+    figure = code("plt.show()", **copy.deepcopy(FIGURE))
+    figure["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"image/png": PNG}}]
+    cells += [figure, code("print(loss)", "0.123\n", tags=["nbval-ignore-output"])]
+    return cells + exercise(1, "Turn") + exercise(2, "Turn back") + exercise(3, "Compose (on paper)")
+
+
+def notebook(cells):
+    count = 0
+    for number, cell in enumerate(cells, 1):
+        cell["id"] = f"cell-{number:03d}"
+        if cell["cell_type"] == "code":
+            count += 1
+            cell["execution_count"] = count
+    metadata = {"course": {"digest": "11"}, "kernelspec": {"name": "python3"}, "language_info": {"name": "python"}}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book with the real syllabus and two chapters, of which _toc.yml lists one."""
+    folder = tmp_path / "book" / "attention"
+    folder.mkdir(parents=True)
+    (tmp_path / "book" / "syllabus.yml").write_text((contract.ROOT / "book" / "syllabus.yml").read_text())
+    (tmp_path / "_toc.yml").write_text("parts: [{chapters: [{file: book/attention/other}]}]")
+    for name in ("other", "unlisted"):
+        (folder / f"{name}.ipynb").write_text(json.dumps(notebook([markdown("# Title\n\n## Its heading")])))
+    return folder
+
+
+def violations(folder, content, name="rope.ipynb"):
+    path = folder / name
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return contract.violations(Chapter(path), folder.parents[1])
+
+
+def test_a_good_chapter_keeps_the_contract(book):
+    assert violations(book, notebook(good_cells())) == []
+    figures = contract.figures(Chapter(book / "rope.ipynb"))
+    assert "5 claims, 5 checks, 2 controls, 3 exercises" in figures and "untagged displays 1\n    cell 3" in figures
+
+
+def test_a_written_solution_may_open_the_next_cell_of_prose(book):
+    cells = good_cells()
+    on_paper, last = cells[EXERCISE + 4], cells[EXERCISE + 8]
+    on_paper["source"] = on_paper["source"].replace("Turn back", "Turn back (on paper)")
+    statement, _, solution = last["source"].replace(" (on paper)", "").partition("\n\n<details>")
+    last["source"] = f"<details>{solution}\n\n{statement}"
+    assert violations(book, notebook(cells)) == []
+
+
+def edit(position, old, new):
+    """Replace text in the source of a cell."""
+
+    def mutate(cells):
+        assert old in cells[position]["source"]
+        cells[position]["source"] = cells[position]["source"].replace(old, new)
+
+    return mutate
+
+
+def reprint(position, old, new):
+    """Replace text in the printed output of a cell."""
+
+    def mutate(cells):
+        assert old in cells[position]["outputs"][0]["text"]
+        cells[position]["outputs"][0]["text"] = cells[position]["outputs"][0]["text"].replace(old, new)
+
+    return mutate
+
+
+def retag(position, **metadata):
+    return lambda cells: cells[position]["metadata"].update(metadata)
+
+
+def output(position, **output):
+    return lambda cells: cells[position]["outputs"].append(output)
+
+
+def remove(*positions):
+    def mutate(cells):
+        for position in sorted(positions, reverse=True):
+            del cells[position]
+
+    return mutate
+
+
+# In the good chapter: 0 header, 1 set-up, 2 definition, 3 + 2k equation k + 1 and 4 + 2k its check, 13 figure,
+# 14 training result, 15 + 4k exercise k + 1, followed by its checker, stub and solution.
+EXERCISE = 15
+VIOLATIONS = {
+    "no title": (edit(0, "# RoPE", "RoPE"), "header", "# Title"),
+    "no time": (edit(0, "30 minutes to read", "soon"), "header", "minutes to read"),
+    "unchecked equation": (remove(6), "cell 6", "equation (2) has no check; verify it"),
+    "check without equation": (edit(11, r"\tag{5}", ""), "cell 13", "check (5) has no equation; tag the equation"),
+    "repeated number": (edit(5, r"\tag{2}", r"\tag{1}"), "cell 6", "equation (1) stands where (2) is due"),
+    "gap in the numbers": (edit(11, r"\tag{5}", r"\tag{6}"), "cell 12", "(6) stands where (5) is due"),
+    "number of another form": (edit(11, r"\tag{5}", r"\tag*{5}"), "cell 12", r"\tag*{5} is not the number"),
+    "two numbers in a display": (edit(11, r"\tag{5}", r"\tag{5} \tag{6}"), "cell 12", "one display has 2 numbers"),
+    "definition without :=": (edit(2, ":=", "="), "cell 3", "definition (D1) has no :="),
+    "malformed claim line": (reprint(4, "exact · 1e-12 · ", ""), "cell 5", "malformed"),
+    "unknown kind": (reprint(4, "exact", "believed"), "cell 5", "unknown kind 'believed'"),
+    "bound without a control": (reprint(6, "exact", "bound"), "cell 7", "bound without a control; hand it"),
+    "too few controls": (reprint(4, "; wrong axis", ""), "negative controls: 1", "at least 2"),
+    "too few claims": (remove(11, 12), "numbered claims: 4", "at least 5"),
+    "typed claim line": (edit(4, "claims.exact(1, got, want)", "print(line)"), "cell 5", "calls no claims"),
+    "too few exercises": (remove(*range(EXERCISE, EXERCISE + 4)), "exercises: 2", "3 to 5"),
+    "malformed exercise": (edit(EXERCISE, "★★", "**"), "cell 16", "write the heading as"),
+    "no statement": (edit(EXERCISE, "\n\nWrite `f`.", ""), "cell 16", "statement is missing"),
+    "no checker": (remove(EXERCISE + 1), "cell 16", "no checker; add a cell"),
+    "no stub": (remove(EXERCISE + 2), "cell 16", "no stub; add a visible cell"),
+    "stub that is attempted": (reprint(EXERCISE + 2, "not attempted", "right"), "cell 18", "untouched stub"),
+    "no solution": (remove(EXERCISE + 3), "cell 16", "no solution; add a cell"),
+    "checker not proved": (reprint(EXERCISE + 3, "rejected", "seen"), "cell 19", "commonest wrong answer"),
+    "none on paper": (edit(EXERCISE + 8, " (on paper)", ""), "exercises on paper: 0", "exactly one"),
+    "no written solution": (edit(EXERCISE + 8, "details>", "summary>"), "cell 24", "fold it into <details>"),
+    "claim in an exercise": (reprint(EXERCISE + 3, "Exercise", "✓ (1) exact · 1 · x\nExercise"), "cell 19", "claim line"),
+    "picture without alternative text": (retag(13, mystnb={"figure": {"caption": "c"}}), "cell 14", "image.alt"),
+    "picture without caption": (retag(13, mystnb={"image": {"alt": "a"}}), "cell 14", "figure.caption"),
+    "SVG": (output(13, output_type="display_data", data={"image/svg+xml": "<svg/>"}), "cell 14", "show it as PNG"),
+    "exempt claim": (retag(4, tags=["nbval-ignore-output"]), "cell 5", "an exempt cell verifies; remove"),
+    "exempt prover": (edit(14, "print(loss)", "check.prove(f, wrong)"), "cell 15", "an exempt cell verifies"),
+    "skipped cell": (retag(4, tags=["nbval-skip"]), "cell 5", "remove the cell's tag 'nbval-skip'"),
+    "raises-exception": (retag(4, tags=["raises-exception"]), "cell 5", "remove the cell's tag"),
+    "repeated tag": (retag(14, tags=["nbval-ignore-output"] * 2), "cell 15", "repeated; keep one"),
+    "nbval comment": (edit(4, "claims", "# NBVAL_IGNORE_OUTPUT\nclaims"), "cell 5", "remove the comment"),
+    "half folded": (retag(EXERCISE + 1, cellView=""), "cell 17", "half folded; give it"),
+    "26 lines": (edit(14, "print(loss)", "x = 1\n" * 26), "cell 15", "26 lines; a visible cell has at most 25"),
+    "magic": (edit(14, "print(loss)", "%matplotlib inline"), "cell 15", "not plain Python"),
+    "installation": (edit(14, "print(loss)", "run('pip install x')"), "cell 15", "installs packages"),
+    "late import": (edit(14, "print(loss)", "import os"), "cell 15", "set-up cell, cell 2"),
+    "no seed": (edit(1, "seed(11)", "None"), "cell 2", "seed"),
+    "leftover metadata": (retag(14, execution={}), "cell 15", "metadata 'execution' (make run"),
+    "directive": (edit(2, "It is", "```{note}\nIt is\n```"), "cell 3", "directive ({note}); write a block quote"),
+    "colon directive": (edit(2, "It is", ":::{note}\nIt is\n:::"), "cell 3", "directive (:::)"),
+    "role": (edit(2, "It is", "{cite}`x` is"), "cell 3", "a role ({cite}`x`); write"),
+    "label": (edit(2, "It is", "(here)=\nIt is"), "cell 3", "a label"),
+    "HTML": (edit(2, "It is", "It <b>is</b>"), "cell 3", "HTML (b); only"),
+    "HTML comment": (edit(2, "It is", "<!-- It is -->"), "cell 3", "HTML (comment)"),
+    "macro": (edit(2, "q := 1", r"\newcommand{\q}{1} q := 1"), "cell 3", "macro of its own"),
+    "bare environment": (edit(2, "It is", r"\begin{align} 1 \end{align}"), "cell 3", "aligned"),
+    "unfinished": (edit(2, "It is", "TODO the rest"), "cell 3", "still to write"),
+    "dead link": (edit(0, "other.ipynb#its-heading", "gone.ipynb"), "cell 1", "leads nowhere; correct"),
+    "dead heading": (edit(0, "#its-heading", "#no-heading"), "cell 1", "names no heading of other.ipynb"),
+    "dead heading here": (edit(2, "(#derivation)", "(#proof)"), "cell 3", "names no heading of rope.ipynb"),
+    "link to an unlisted chapter": (edit(0, "other.ipynb#its-heading", "unlisted.ipynb"), "cell 1", "_toc.yml"),
+    "absolute link": (edit(2, "#derivation", "/derivation"), "cell 3", "make it relative"),
+    "dead picture": (edit(2, "It is", "![x](x.png)"), "cell 3", "'x.png' leads nowhere"),
+    "picture without text": (edit(2, "It is", "![](other.ipynb)"), "cell 3", "no alternative text"),
+    "stderr": (output(14, output_type="stream", name="stderr", text="oh"), "cell 15", "stderr; mend"),
+    "error": (output(14, output_type="error", ename="ValueError"), "cell 15", "an error (ValueError); mend"),
+    "absolute path": (reprint(14, "0.123", "in /home/me/x"), "cell 15", "absolute path; print"),
+    "warning": (reprint(14, "0.123", "UserWarning: x"), "cell 15", "a warning; mend"),
+    "progress bar": (reprint(14, "0.123", " 40%|####  | 4/10"), "cell 15", "progress bar; import tqdm"),
+    "speed": (reprint(14, "0.123", "12.5it/s"), "cell 15", "progress bar"),
+    "timestamp": (reprint(14, "0.123", "2026-01-02 03:04"), "cell 15", "timestamp; do not"),
+    "address": (reprint(14, "0.123", "<f at 0x7f2a1b3c>"), "cell 15", "memory address; end"),
+    "large file": (edit(2, "It is", "It is " * 300_000), "MB", "fewer or smaller figures"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_violation_is_refused_with_place_and_remedy(book, name):
+    mutate, place, remedy = VIOLATIONS[name]
+    cells = good_cells()
+    mutate(cells)
+    found = violations(book, notebook(cells))
+    assert any(place in line and remedy in line for line in found), "\n".join(found)
+
+
+def test_metadata_and_incomplete_runs_are_refused(book):
+    content = notebook(good_cells())
+    content["metadata"] |= {"course": {"digest": "12", "minutes": 3}, "widgets": {}}
+    content["cells"][4]["execution_count"] = None
+    found = "\n".join(violations(book, content))
+    for expected in ("syllabus.yml says '11'", "'course.minutes'", "'widgets'", "cell 5", "store the outputs of one complete run"):
+        assert expected in found
+    assert "no chapter 'stray'" in "\n".join(violations(book, content, "stray.ipynb"))
+
+
+def test_a_chapter_in_another_part_is_refused(book):
+    folder = book.parent / "vision"
+    folder.mkdir()
+    assert "the chapter belongs in book/attention/" in "\n".join(violations(folder, notebook(good_cells())))
+
+
+def test_the_book_has_a_largest_size(book):
+    root = book.parents[1]
+    assert contract.book_violations(root) == []
+    (book / "large.bin").write_bytes(bytes(31_000_000))
+    assert "keep it under 30" in contract.book_violations(root)[0]
+
+
+@pytest.mark.parametrize(("stored", "passes"), [("2\n", True), ("3\n", False)])
+def test_a_stale_output_is_refused(tmp_path: Path, stored, passes):
+    path = tmp_path / "tiny.ipynb"
+    path.write_text(json.dumps(notebook([code("print(1 + 1)", stored)])))
+    options = ["--nbval", "--nbval-current-env", "-p", "no:xdist", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    run = subprocess.run([sys.executable, "-m", "pytest", *options, str(path)], capture_output=True, text=True)
+    assert (run.returncode == 0) is passes, run.stdout
+    assert passes or "mismatch" in run.stdout and "Cell 0" in run.stdout

@@ -1,0 +1,150 @@
+"""The parts of the website that need no build: what may be published, addresses, the learning map, standalone notebooks."""
+
+import json
+import subprocess
+import sys
+from graphlib import CycleError
+from pathlib import Path
+
+import pytest
+from addresses import Addresses, addresses
+from chapters import ROOT, Chapter, syllabus
+from equations import checking_cells, problems, tick
+from header_card import buttons
+from plan import needed, steps
+from standalone import pack_lib, rewrite_links, set_up_cell, standalone
+
+HEADER = """# A chapter
+
+> **Source note.** It says
+> something.
+
+- **Sources:** [a paper](https://example.org)
+- **You will be able to:** do it
+- **Needs:** [another](other.ipynb)
+- **Time:** 30 minutes to read, 45 to work"""
+EQUATIONS = "$$a = b \\tag{1}$$\n\n$$c := d \\tag{D1}$$\n\n$$e = f$$"
+CHECK = "✓ (1) exact · 1e-12 · a is b · rejects: forgot a; wrong sign"
+
+
+def chapter(folder: Path, printed: str = CHECK, header: str = HEADER, name: str = "one") -> Chapter:
+    """A small chapter on disk."""
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": header},
+        {"cell_type": "markdown", "id": "b", "metadata": {}, "source": EQUATIONS},
+        {
+            "cell_type": "code",
+            "id": "c",
+            "metadata": {},
+            "execution_count": 1,
+            "source": "1",
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": printed + "\n"}],
+        },
+    ]
+    notebook = {"cells": cells, "metadata": {"course": {"digest": "04"}}, "nbformat": 4, "nbformat_minor": 5}
+    path = folder / f"{name}.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    return Chapter(path)
+
+
+def test_a_sound_chapter_has_no_problems(tmp_path):
+    assert problems(chapter(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"printed": "nothing"}, "equation (1) has no passing check"),
+        ({"printed": f"{CHECK}\n{CHECK.replace('(1)', '(7)')}"}, r"a check prints (7) in cell 3, but no equation has \tag{7}"),
+        ({"header": HEADER.replace("Time", "Tme")}, "the first cell lacks: - **Time:**"),
+    ],
+)
+def test_a_problem_is_named(tmp_path, change, says):
+    (problem,) = problems(chapter(tmp_path, **change))
+    assert says in problem
+
+
+def test_tick_leads_to_the_cell_and_says_what_it_shows(tmp_path):
+    checks = chapter(tmp_path).checks
+    assert checking_cells(checks, "1") == [2]
+    assert checking_cells(checks, "2") == []
+    link = tick(checks, "1", 2)
+    assert 'href="#cell-3"' in link
+    assert 'aria-label="Equation (1) is checked. exact, 1e-12: a is b"' in link
+
+
+def test_tick_escapes_what_a_check_says(tmp_path):
+    checks = chapter(tmp_path, printed='✓ (1) exact · 1e-12 · a < b & "c"').checks
+    assert "a &lt; b &amp; &quot;c&quot;" in tick(checks, "1", 2)
+
+
+def test_addresses_follow_from_the_repository():
+    where = Addresses("https://github.com/Someone/course", "main")
+    assert where.site == "https://someone.github.io/course"
+    assert where.issues == "https://github.com/Someone/course/issues"
+    assert where.source("book/a.ipynb") == "https://github.com/Someone/course/blob/main/book/a.ipynb"
+    assert where.colab("a").endswith("/github/Someone/course/blob/gh-pages/standalone/a.ipynb")
+    assert Addresses("https://github.com/me/me.github.io", "main").site == "https://me.github.io"
+
+
+def test_no_repository_gives_no_addresses():
+    where = Addresses("", "main")
+    assert (where.site, where.issues, where.source("a"), where.colab("a")) == ("", "", "", "")
+
+
+def test_configuration_is_read(tmp_path):
+    (tmp_path / "_config.yml").write_text("repository: {url: https://github.com/a/b.git/, branch: x}", encoding="utf-8")
+    assert addresses(tmp_path) == Addresses("https://github.com/a/b", "x")
+
+
+def test_buttons_with_and_without_an_address(tmp_path):
+    one = chapter(tmp_path)
+    without = buttons(one, "book/part/one", Addresses("", "main"))
+    assert 'href="../../standalone/one.ipynb" download' in without
+    assert 'href="../../_sources/book/part/one.ipynb" download' in without
+    assert "Upload notebook" in without and "To report an error, write to" in without
+    published = buttons(one, "book/part/one", Addresses("https://github.com/a/b", "main"))
+    assert "Open in Colab" in published and "/issues" in published and "Upload notebook" not in published
+
+
+def test_learning_map_orders_by_needs(tmp_path):
+    one = chapter(tmp_path, header=HEADER.replace("[another](other.ipynb)", "nothing"))
+    two = chapter(tmp_path, header=HEADER.replace("other.ipynb", "one.ipynb#why"), name="two")
+    assert needed(one, [one, two]) == []
+    assert needed(two, [one, two]) == [one]
+    assert steps({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == {"a": 0, "b": 1, "c": 2}
+    with pytest.raises(CycleError):
+        steps({"a": {"b"}, "b": {"a"}})
+
+
+def test_syllabus_plans_47_digests():
+    planned = [entry["digest"] for part in syllabus() for entry in part["chapters"]]
+    assert sorted(planned) == [f"{number:02d}" for number in range(47)]
+
+
+def test_links_of_a_standalone_notebook():
+    folder = ROOT / "book" / "attention"
+    text = "See [CG](../foundations/cg.ipynb#why), [words](../glossary.md), [a paper](https://example.org) and `f[i](x)`."
+    there = rewrite_links(text, folder, "https://site")
+    assert "[CG](https://site/book/foundations/cg.html#why)" in there
+    assert "[words](https://site/book/glossary.html)" in there
+    nowhere = rewrite_links(text, folder, "")
+    assert nowhere == "See CG, words, [a paper](https://example.org) and `f[i](x)`."
+
+
+def test_standalone_notebook_keeps_outputs_and_adds_one_folded_cell(tmp_path):
+    one = chapter(tmp_path, header=HEADER.replace("[another](other.ipynb)", "nothing"))
+    notebook = standalone(one.path)
+    assert notebook["cells"][0] == set_up_cell()
+    assert notebook["cells"][3]["outputs"] == one.cells[2]["outputs"]
+    assert pack_lib() == pack_lib()
+
+
+def test_set_up_cell_makes_lib_importable_elsewhere(tmp_path):
+    """In an empty folder, with Python's isolated mode, so that nothing but the cell can provide `lib`."""
+    script = tmp_path / "cell.py"
+    code = "".join(set_up_cell()["source"]) + "\nimport lib.course\nprint(lib.course.__file__)"
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert str(ROOT) not in done.stdout
