@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 from addresses import Addresses, addresses
+from callouts import Callouts
 from chapters import ROOT, Chapter, syllabus
+from docutils import nodes
+from docutils.utils import new_document
 from equations import checking_cells, problems, tick
 from header_card import buttons
+from inline_math import GluePunctuation
 from plan import needed, steps
 from standalone import pack_lib, rewrite_links, set_up_cell, standalone
 
@@ -76,6 +80,24 @@ def test_tick_leads_to_the_cell_and_says_what_it_shows(tmp_path):
 def test_tick_escapes_what_a_check_says(tmp_path):
     checks = chapter(tmp_path, printed='✓ (1) exact · 1e-12 · a < b & "c"').checks
     assert "a &lt; b &amp; &quot;c&quot;" in tick(checks, "1", 2)
+
+
+@pytest.mark.parametrize("phrase, becomes_card", [("Pitfall.", True), ("Own words.", True), ("bold", False)])
+def test_bold_phrase_makes_a_callout(phrase, becomes_card):
+    document = new_document("")
+    document += nodes.block_quote("", nodes.paragraph("", "", nodes.Text(""), nodes.strong("", phrase), nodes.Text(" text")))
+    Callouts(document).apply()
+    cards = list(document.findall(nodes.admonition))
+    assert [card[0].astext() for card in cards] == ([phrase[:-1]] if becomes_card else [])
+
+
+def test_punctuation_stays_with_its_formula():
+    document = new_document("")
+    document += nodes.paragraph("", "", nodes.Text("see ("), nodes.math("", "x"), nodes.Text("), then "), nodes.math("", "y"))
+    GluePunctuation(document).run()
+    (box,) = document.findall(nodes.inline)
+    assert box.astext() == "(x),"
+    assert document.astext() == "see (x), then y"
 
 
 def test_addresses_follow_from_the_repository():

@@ -29,7 +29,7 @@ class CodeCells(SphinxTransform):
                 label = first_line.removeprefix("#@title ").strip()
                 cell["prompt_show"] = cell["prompt_hide"] = label
             for output in cell.findall(nodes.literal_block):
-                if output.astext().startswith("✓ ("):
+                if "\n✓ (" in f"\n{output.astext()}":
                     output["classes"].append("checks")
 
 

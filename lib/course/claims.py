@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import sympy
+import torch
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -28,7 +29,10 @@ __all__ = [
     "ClaimFailed", "UselessCheck", "symbolic", "exact", "statistical", "order", "bound", "cost", "measured",
 ]  # fmt: skip
 
+LOOSEST_EXACT = 1e-2
+LOOSEST_SLACK = 1e-6
 HIGHEST_Z = 6.0
+FARTHEST_FROM_POWER_LAW = 1.5
 UNDERFLOW_Z = 40.0
 
 
@@ -38,6 +42,8 @@ def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] =
     A control stands in for `lhs`.
     """
     right = as_expressions(number, rhs)
+    if as_expressions(number, lhs) == right and not unlike:
+        raise UselessCheck(f"({number}): both sides are the same expression: give a control in unlike")
 
     def compare(value):
         left = as_expressions(number, value)
@@ -51,16 +57,19 @@ def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] =
 def exact(
     number: int, got: ArrayLike, want: ArrayLike, *, atol: float, what: str, unlike: Mapping[str, ArrayLike] = {}
 ) -> None:
-    """Every entry of `got` is within `atol` of that of `want`; `atol=0` demands equality. A control stands in for `got`."""
+    """Every entry of `got` is within `atol` of that of `want`; `atol=0` demands equality. A control stands in for `got`.
+
+    `atol` may be at most a hundredth of the largest |want|, or of 1 where every entry is to be 0.
+    """
     require_tolerance(number, "atol", atol)
-    if got is want and not np.isscalar(got):
+    if (got is want and not isinstance(got, int)) or _share_memory(got, want):
         raise UselessCheck(f"({number}): got and want are the same object, so they cannot differ")
-    right = as_array(number, want)
-    if np.any(right) and np.all(np.abs(right) <= atol):
-        raise UselessCheck(f"({number}): no |want| exceeds atol = {atol:g}, so zero would pass as well")
+    right = as_array(number, want, kinds="biufc")
+    if atol > LOOSEST_EXACT * (np.abs(right).max() or 1.0):
+        raise UselessCheck(f"({number}): atol = {atol:g} is too wide beside the largest |want|, {np.abs(right).max():g}")
 
     def compare(value):
-        left = as_array(number, value)
+        left = as_array(number, value, kinds="biufc")
         require_shape(number, left, right.shape)
         deviations = np.abs(left - right)
         at = worst(deviations)
@@ -88,6 +97,8 @@ def statistical(
     kind; one in `unlike_samples` is what a biased method would have drawn. At least one control is needed.
     """
     require_controls(number, "statistical", {**unlike, **unlike_samples})
+    if set(unlike) & set(unlike_samples):
+        raise UselessCheck(f"({number}): two controls have one name: {sorted(set(unlike) & set(unlike_samples))}")
     if not 0 < z <= HIGHEST_Z:
         raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z:g}")
     tests = [(mean, _mean_test), (cdf, _kolmogorov_smirnov_test), (probabilities, _chi_square_test)]
@@ -114,21 +125,27 @@ def order(
     what: str,
     unlike: Mapping[str, ArrayLike] = {},
 ) -> None:
-    """`values` grow like `sizes ** exponent`: the fitted log-log slope is within `tol`. A control stands in for `values`."""
+    """`values` grow like `sizes ** exponent`: the fitted log-log slope is within `tol`. A control stands in for `values`.
+
+    `sizes` span a factor of 4 at least, and every value lies within a factor of 1.5 of the fitted power law.
+    """
     require_tolerance(number, "tol", tol)
     if tol >= 0.5:
         raise UselessCheck(f"({number}): tol must be below 0.5 to tell neighbouring orders apart, got {tol:g}")
     x = as_array(number, sizes)
-    if x.ndim != 1 or len(np.unique(x)) < 3 or np.any(x <= 0):
-        raise UselessCheck(f"({number}): sizes must be at least three different positive numbers, got {x}")
+    if x.ndim != 1 or len(np.unique(x)) < 3 or np.any(x <= 0) or x.max() < 4 * x.min():
+        raise UselessCheck(f"({number}): sizes must be three positive numbers or more that span a factor of 4, got {x}")
 
     def compare(value):
         y = as_array(number, value)
         require_shape(number, y, x.shape)
         if np.any(y <= 0):
             raise UselessCheck(f"({number}): values must be positive, got {y.min()}")
-        slope = float(np.polyfit(np.log(x), np.log(y), 1)[0])
-        return abs(slope - exponent), f"expected exponent {exponent:g} within {tol:g}, got {slope:.4g}"
+        slope, intercept = np.polyfit(np.log(x), np.log(y), 1)
+        factor = np.exp(np.abs(np.log(y) - slope * np.log(x) - intercept).max())
+        if factor > FARTHEST_FROM_POWER_LAW:
+            return np.inf, f"the values are no power law: one is a factor of {factor:.3g} off the fitted one"
+        return float(abs(slope - exponent)), f"expected exponent {exponent:g} within {tol:g}, got {slope:.4g}"
 
     Claim(number, "order", f"exponent {exponent:g} ± {tol:g}", what, unlike).verify(compare, values, tol)
 
@@ -142,10 +159,15 @@ def bound(
     unlike: Mapping[str, ArrayLike],
     slack: float = 0.0,
 ) -> None:
-    """`smaller <= larger + slack` in every case; `slack` allows for rounding. A control is a sharper `larger`."""
+    """`smaller <= larger + slack` in every case. A control is a sharper `larger`.
+
+    `slack` allows for rounding: at most a millionth of the largest |larger|.
+    """
     require_controls(number, "bound", unlike)
     require_tolerance(number, "slack", slack)
     left = as_array(number, smaller)
+    if slack > LOOSEST_SLACK * np.abs(as_array(number, larger)).max():
+        raise UselessCheck(f"({number}): slack = {slack:g} is wider than rounding needs")
 
     def compare(value):
         right = as_array(number, value)
@@ -160,8 +182,8 @@ def bound(
 def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unlike: Mapping[str, ArrayLike] = {}) -> None:
     """A count (operations, bytes, evaluations) equals its formula in whole numbers. A control stands in for `formula`."""
     left = as_array(number, counted)
-    if not np.any(left):
-        raise UselessCheck(f"({number}): nothing was counted")
+    if not np.any(left) or np.any(left < 0):
+        raise UselessCheck(f"({number}): expected counts, none negative and not all zero, got {left.tolist()}")
 
     def compare(value):
         right = as_array(number, value)
@@ -175,8 +197,8 @@ def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unli
 
 def measured(number: int, effect: float, *, at_least: float, what: str, unlike: Mapping[str, float] = {}) -> None:
     """An experiment's effect reaches `at_least` on this run's seed. A control stands in for `effect`."""
-    if not math.isfinite(at_least):
-        raise UselessCheck(f"({number}): at_least must be finite, got {at_least}")
+    if not (math.isfinite(at_least) and at_least > 0):
+        raise UselessCheck(f"({number}): at_least must be positive and finite, got {at_least}")
     claim = Claim(number, "measured", f"at least {at_least:g}", what, unlike)
 
     def compare(value):
@@ -185,6 +207,11 @@ def measured(number: int, effect: float, *, at_least: float, what: str, unlike: 
         return -float(size), f"expected an effect of at least {at_least:g}, got {size:.4g}"
 
     claim.verify(compare, effect, -at_least)
+
+
+def _share_memory(a, b):
+    arrays = [x.detach().cpu().numpy() if isinstance(x, torch.Tensor) and x.dtype != torch.bfloat16 else x for x in (a, b)]
+    return all(isinstance(x, np.ndarray) for x in arrays) and np.shares_memory(*arrays)
 
 
 def _mean_test(number, draws, mean):
@@ -200,6 +227,8 @@ def _mean_test(number, draws, mean):
 
 
 def _kolmogorov_smirnov_test(number, draws, cdf):
+    if not callable(cdf):
+        raise UselessCheck(f"({number}): cdf must be a function of an array, got {cdf!r}")
     require_shape(number, draws, (len(draws),))
     p = stats.kstest(draws, cdf).pvalue
     return _deviate(p), f"the Kolmogorov–Smirnov test gives p = {p:.2g}"
@@ -221,4 +250,4 @@ def _chi_square_test(number, draws, probabilities):
 
 def _deviate(p):
     """The two-sided normal deviate with tail probability `p`."""
-    return float(stats.norm.isf(p / 2)) if p > 0 else UNDERFLOW_Z
+    return UNDERFLOW_Z if p == 0 else float(stats.norm.isf(p / 2))

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+import torch
+
 
 class NotYet(Exception):
     """An attempt is wrong; the message is a counterexample."""
@@ -53,14 +56,17 @@ class Checker:
 
     def _judge(self, attempt: Callable) -> None:
         """Run the test; an error in the attempt counts as a wrong answer."""
+        answered = False
 
-        def answer(*inputs, **options):
+        def answer(*inputs):
+            nonlocal answered
             try:
-                result = attempt(*inputs, **options)
+                result = attempt(*map(_copy, inputs))
             except Exception as error:
                 raise NotYet(f"Your code raised {type(error).__name__}: {error}") from error
             if result is None or result is ...:
-                raise NotAttempted
+                raise NotYet("Your function returns nothing in some cases.") if answered else NotAttempted
+            answered = True
             return result
 
         try:
@@ -69,3 +75,10 @@ class Checker:
             raise
         except Exception as error:  # an answer of the wrong type or shape breaks the comparison
             raise NotYet(f"Your answer cannot be compared: {type(error).__name__}: {error}") from error
+
+
+def _copy(value):
+    """Arrays are copied, so that an attempt that changes its input does not change the checker's."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return value.clone() if isinstance(value, torch.Tensor) else value

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import sympy
+import torch
+
+LARGEST_INTEGER = 2**53
 
 
 class ClaimFailed(AssertionError):
@@ -28,8 +31,8 @@ class Claim:
         if type(number) is not int or number < 1:
             raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
         for words in (what, *controls):
-            if not words or any(mark in words for mark in (" · ", "; ", "\n")):
-                raise UselessCheck(f"({number}): a text must not be empty or hold ' · ', '; ' or a line break: {words!r}")
+            if not _is_plain(words):
+                raise UselessCheck(f"({number}): a text must be one plain line without ' · ', '; ' and '✓', got {words!r}")
         self.number, self.kind, self.threshold, self.what = number, kind, threshold, what
         self.controls = controls
 
@@ -39,9 +42,9 @@ class Claim:
         if not deviation <= allowance:
             raise ClaimFailed(f"({self.number}) {self.kind}: {self.what}: {message}")
         for name, mistake in self.controls.items():
-            if compare(mistake)[0] <= allowance:
+            if not compare(mistake)[0] > allowance:
                 raise UselessCheck(f"({self.number}): the control {name!r} passes, so the check cannot reject it")
-        self.report(allowance, deviation, deviation / allowance if allowance else 0.0)
+        self.report(allowance, deviation, max(deviation / allowance, 0.0) if allowance else 0.0)
 
     def report(self, threshold: float, value: float, used: float) -> None:
         """Print the line; append the margin to the file that COURSE_MARGINS names, for a sweep over seeds to collect.
@@ -79,14 +82,26 @@ def require_shape(number: int, array: np.ndarray, shape: tuple[int, ...]) -> Non
         raise UselessCheck(f"({number}): expected shape {shape}, got {array.shape}")
 
 
-def as_array(number: int, value) -> np.ndarray:
-    """A float64 or complex128 copy of a tensor, array or nested list; empty and non-finite values are refused."""
-    if hasattr(value, "detach"):
+def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
+    """A float64 or complex128 copy of a tensor, array or nested list of numbers.
+
+    Empty, masked and non-finite values are refused, and so are numbers of a kind that is not in `kinds` (numpy's
+    letters: b, i, u, f, c) and whole numbers too large for a float64.
+    """
+    if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
-        value = (value if value.is_complex() else value.double()).numpy()
-    array = np.array(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)
+        value = (value.double() if value.is_floating_point() else value).numpy()
+    try:
+        array = np.array(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UselessCheck(f"({number}): expected numbers in a tensor, an array or a list, got {value!r}") from error
     if array.size == 0:
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
+    if array.dtype.kind not in kinds or np.ma.isMaskedArray(value):
+        raise UselessCheck(f"({number}): expected an array of numpy's kinds {kinds!r}, got {type(value).__name__} of {array.dtype}")
+    if array.dtype.kind in "iu" and np.any(np.abs(array.astype(object)) > LARGEST_INTEGER):
+        raise UselessCheck(f"({number}): whole numbers must be at most 2**53 to be compared exactly, got {array.max()}")
+    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
     if not np.all(np.isfinite(array)):
         raise UselessCheck(f"({number}): values must be finite, got {np.sum(~np.isfinite(array))} NaN or infinite entries")
     return array
@@ -94,10 +109,12 @@ def as_array(number: int, value) -> np.ndarray:
 
 def as_expressions(number: int, value) -> sympy.Matrix:
     """A sympy matrix from an expression, a sequence or a matrix; floats, NaN and infinities are refused."""
+    if isinstance(value, str):
+        raise UselessCheck(f"({number}): expected sympy expressions, got the text {value!r}")
     matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
     if not len(matrix):
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
-    if matrix.has(sympy.nan, sympy.zoo, sympy.oo, sympy.Float):
+    if matrix.has(sympy.nan, sympy.zoo, sympy.Float) or any(entry.is_infinite for entry in matrix):
         raise UselessCheck(f"({number}): expressions must be free of NaN, infinities and floats, got {value}")
     return matrix
 
@@ -105,3 +122,10 @@ def as_expressions(number: int, value) -> sympy.Matrix:
 def worst(deviations: np.ndarray) -> tuple[int, ...]:
     """The index of the largest entry."""
     return tuple(int(i) for i in np.unravel_index(np.argmax(deviations), deviations.shape))
+
+
+def _is_plain(words) -> bool:
+    """Whether a text can stand in a claim's line without breaking its form."""
+    if not isinstance(words, str) or not words or words != words.strip(" ·;"):
+        return False
+    return words.isprintable() and not any(mark in words for mark in (" · ", "; ", "✓"))

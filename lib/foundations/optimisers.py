@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float64
 
 from lib.course.shapes import checked
 
@@ -12,15 +12,15 @@ ROUNDING = 1e-8
 
 @checked
 def steepest_descent(
-    matvec: Callable, b: Float[np.ndarray, " n"], x0: Float[np.ndarray, " n"] | None = None, *, tol: float, maxiter: int
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "steps n"]]:
+    matvec: Callable, b: Float64[np.ndarray, " n"], x0: Float64[np.ndarray, " n"] | None = None, *, tol: float, maxiter: int
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, "steps n"]]:
     """Steepest descent with exact line search; one product a step.
 
     Returns the last iterate and all iterates, the start first. Stops when |b - Ax| <= tol |b|, or after `maxiter`
     steps, converged or not. Raises `ValueError` when A shows itself not symmetric or not positive definite.
     Source: Shewchuk 1994, section 4.
     """
-    x, r = _start(matvec, b, x0)
+    x, r = _start(matvec, b, x0, tol, maxiter)
     history, last = [x], None
     while len(history) <= maxiter and np.linalg.norm(r) > tol * np.linalg.norm(b):
         Ar = matvec(r)
@@ -34,13 +34,13 @@ def steepest_descent(
 
 @checked
 def conjugate_gradient(
-    matvec: Callable, b: Float[np.ndarray, " n"], x0: Float[np.ndarray, " n"] | None = None, *, tol: float, maxiter: int
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "steps n"]]:
-    """Conjugate gradients; one product a step and four vectors of memory (the history aside).
+    matvec: Callable, b: Float64[np.ndarray, " n"], x0: Float64[np.ndarray, " n"] | None = None, *, tol: float, maxiter: int
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, "steps n"]]:
+    """Conjugate gradients; one product a step.
 
     Returns, stops and raises as `steepest_descent` does. Source: Hestenes and Stiefel 1952.
     """
-    x, r = _start(matvec, b, x0)
+    x, r = _start(matvec, b, x0, tol, maxiter)
     p, rr = r, r @ r
     history, last = [x], None
     while len(history) <= maxiter and np.sqrt(rr) > tol * np.linalg.norm(b):
@@ -55,11 +55,18 @@ def conjugate_gradient(
     return x, np.stack(history)
 
 
-def _start(matvec, b, x0):
-    if not np.all(np.isfinite(b)):
-        raise ValueError("b must be finite, got NaN or infinite entries")
-    x = np.zeros_like(b) if x0 is None else x0
-    return x, b - matvec(x)
+def _start(matvec, b, x0, tol, maxiter):
+    """The start and its residual, after checking the arguments."""
+    x = np.zeros_like(b) if x0 is None else x0.copy()
+    for name, vector in {"b": b, "x0": x}.items():
+        if not np.all(np.isfinite(vector)):
+            raise ValueError(f"{name} must be finite, got NaN or infinite entries")
+    if not 0 <= tol < np.inf or maxiter < 0:
+        raise ValueError(f"tol and maxiter must be finite and not negative, got {tol} and {maxiter}")
+    product = matvec(x)
+    if np.shape(product) != b.shape or not np.all(np.isfinite(product)):
+        raise ValueError(f"matvec must return finite numbers of shape {b.shape}, got shape {np.shape(product)}")
+    return x, b - product
 
 
 def _curvature(p, Ap, last):

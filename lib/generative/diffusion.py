@@ -34,7 +34,7 @@ class Posterior(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """The noise schedule β_1, …, β_T of the chain q(x_t | x_{t-1}) = N(√(1 - β_t) x_{t-1}, β_t I), and what follows from it.
+    """The noise schedule β_1, …, β_T of the chain q(x_t | x_{t-1}) = N(√(1 - β_t) x_{t-1}, β_t I).
 
     `betas` is a float64 tensor (T,) with entries in (0, 1); anything else raises a `ValueError`.
     """
@@ -85,9 +85,9 @@ class Schedule:
 
     @cached_property
     def elbo_weights(self) -> Float64[Tensor, "steps"]:
-        """The factor of ‖ε - ε_θ‖² in the bound's term t, in nats, for reverse variances σ_t² = β_t: β_t / (2 α_t (1 - ᾱ_t)).
+        """β_t / (2 α_t (1 - ᾱ_t)): the factor of ‖ε - ε_θ‖² in term t of the bound, in nats, if σ_t² = β_t.
 
-        Equation (12) of the paper; its β_t² / (2 σ_t² α_t (1 - ᾱ_t)) has no limit at t = 1 for the posterior's variance.
+        Equation (12) of the paper has β_t² / (2 σ_t² α_t (1 - ᾱ_t)), which the posterior's variance makes infinite at t = 1.
         """
         return self.betas / (2 * self.alphas * self.noise_variances)
 
@@ -194,6 +194,8 @@ def denoising_loss(
     t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
     noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
     predicted = network(add_noise(schedule, x_0, t, noise), (t / schedule.steps).to(x_0.dtype))
+    if predicted.shape != x_0.shape:
+        raise ValueError(f"network must return the shape of x, {tuple(x_0.shape)}, got {tuple(predicted.shape)}")
     errors = (noise - predicted).square()
     if weights == "elbo":
         errors = schedule.steps * at(schedule.elbo_weights, t, x_0) * errors

@@ -15,8 +15,8 @@ Layout = Literal["interleaved", "half"]
 def rope_angles(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000.0) -> Float64[Tensor, "*shape pairs"]:
     """The angles m θ_i in radians, θ_i = base^(-2i/dim), for every position m and pair i = 0 … dim/2 - 1.
 
-    Always float64: half precision cannot tell neighbouring positions apart beyond a few hundred, and at position
-    100,000 even float32 is off by up to 0.004. Fractional positions are welcome. Source: RoFormer, arXiv 2104.09864.
+    Always float64: bfloat16 cannot tell neighbouring positions apart beyond 256, and near position 100,000 even
+    float32 is off by 0.005. Fractional positions are welcome. Source: RoFormer, arXiv 2104.09864, section 3.2.2.
     """
     if dim < 2 or dim % 2:
         raise ValueError(f"dim must be even and at least 2, got {dim}")
@@ -79,7 +79,9 @@ class Position(nn.Module):
         """Queries or keys with their positions put in; same shape."""
         return x
 
-    def bias(self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]) -> Tensor | None:
+    def bias(
+        self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]
+    ) -> Tensor | None:
         """What is added to the scores, of shape (batch or 1, heads or 1, query, key), or None for nothing."""
         return None
 

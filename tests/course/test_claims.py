@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from scipy import stats
 
 from lib.course import claims
 from lib.course.claims import ClaimFailed, UselessCheck
@@ -52,9 +53,10 @@ def measured(effect=0.5, **options):
     [
         (lambda: symbolic(unlike={"minus": sp.sin(x) ** 2 - sp.cos(x) ** 2}), "✓ (1) symbolic · difference 0 · w · rejects: minus"),
         (lambda: symbolic(sp.Matrix([x, (x + 1) ** 2]), [x, x**2 + 2 * x + 1]), "✓ (1) symbolic · difference 0 · w"),
+        (lambda: symbolic(sp.Integral(sp.exp(-x), (x, 0, sp.oo)), 1), "✓ (1) symbolic · difference 0 · w"),
         (lambda: exact(unlike={"a": (1, 3), "b": (2, 2)}), "✓ (1) exact · 1e-06 · w · rejects: a; b"),
         (lambda: exact(torch.ones(2, requires_grad=True), np.ones(2), atol=0), "✓ (1) exact · 0 · w"),
-        (lambda: exact(1 + 2j, 1 + 2j), "✓ (1) exact · 1e-06 · w"),
+        (lambda: exact([1 + 2j], [1 + 2j]), "✓ (1) exact · 1e-06 · w"),
         (lambda: statistical(), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: one"),
         (lambda: statistical(unlike={}, unlike_samples={"shifted": normal + 1}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: shifted"),
         (lambda: statistical(exponential, None, cdf=cdf(1), unlike={"rate": cdf(2)}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: rate"),
@@ -75,11 +77,16 @@ def test_a_true_claim_prints_its_line(call, line, capsys):
     "call, words",
     [
         (lambda: symbolic(sp.sin(x)), "simplifies to"),
+        (lambda: symbolic(sp.Matrix([1, x]), [1, 0], unlike={"zero": sp.zeros(2, 1)}), "simplifies to x"),
+        (lambda: exact((1.0, 1.9)), r"expected 2.0 within 1e-06, got 1.9 at index \(1,\)"),
+        (lambda: exact(1 + 2j, 1 + 3j), "expected"),
+        (lambda: exact(0.1 + 1e-14, 0.1, atol=1e-15), "expected"),
         (lambda: exact((1.0, 2.1)), r"expected 2.0 within 1e-06, got 2.1 at index \(1,\)"),
         (lambda: statistical(normal + 0.2), "expected mean 0"),
         (lambda: statistical(np.stack([normal, normal + 1], axis=1), [0.0, 0.0], unlike={"one": [1.0, 1.0]}), r"at index \(1,\)"),
         (lambda: statistical(exponential, None, cdf=cdf(1.5), unlike={"rate": cdf(2)}), "Kolmogorov"),
         (lambda: statistical(dice, None, probabilities=[0.4, 0.3, 0.3], unlike={"skew": [0.5, 0.25, 0.25]}), "chi-square"),
+        (lambda: order([1, 300, 1, 30000], exponent=4), "no power law"),
         (lambda: order(sizes**1.5), "expected exponent 2 within 0.1, got 1.5"),
         (lambda: bound((1.6, 2.0)), r"1.6 exceeds its bound 1.5 at index \(0,\)"),
         (lambda: cost((12, 21)), "the formula gives"),
@@ -106,26 +113,30 @@ def test_a_control_that_passes_is_refused(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("words", ["", "a · b", "a; b", "a\nb"])
+@pytest.mark.parametrize("words", ["", " ", "a · b", "a ·", "a; b", "a\nb", "a\t✓ (2)", "✓", 3])
 def test_a_text_that_would_break_the_line_is_refused(kind, words):
-    with pytest.raises(UselessCheck, match="text must not"):
+    with pytest.raises(UselessCheck, match="must be one plain line"):
         kind(what=words)
 
 
 @pytest.mark.parametrize("number", [0, -1, 2.0, "3", True])
 def test_a_number_that_no_equation_has_is_refused(number):
     with pytest.raises(UselessCheck, match="number must be"):
-        claims.exact(number, 1.0, 1.0, atol=1e-6, what="w")
+        claims.exact(number, [1.0], [1.0], atol=1e-6, what="w")
 
 
 nan = float("nan")
 array = np.ones(3)
+tensor = torch.ones(3)
 
 
 @pytest.mark.parametrize(
     "call, words",
     [
         (lambda: symbolic(sp.nan), "free of NaN"),
+        (lambda: symbolic(sp.oo, sp.oo), "free of NaN"),
+        (lambda: symbolic(x + 1, 1 + x), "same expression"),
+        (lambda: symbolic("x", x), "the text 'x'"),
         (lambda: symbolic(0.5 * x, x / 2), "floats"),
         (lambda: symbolic([], []), "empty"),
         (lambda: symbolic([x, x], x), "shape"),
@@ -136,7 +147,15 @@ array = np.ones(3)
         (lambda: exact(atol=float("inf")), "atol must be finite"),
         (lambda: exact(atol=nan), "atol must be finite"),
         (lambda: exact(atol=-1.0), "atol must be finite"),
-        (lambda: exact(atol=5.0), "zero would pass"),
+        (lambda: exact(atol=1.9), "too wide"),
+        (lambda: exact((0.0, 0.0), (0.0, -0.0), atol=0.5), "too wide"),
+        (lambda: exact(2**60, 2**60 + 1, atol=0), "at most 2"),
+        (lambda: exact(np.ma.array([1.0, 9.0], mask=[False, True]), [1.0, 2.0]), "kinds"),
+        (lambda: exact("1", "2"), "kinds"),
+        (lambda: exact((x for x in (1.0, 2.0))), "kinds"),
+        (lambda: exact([torch.ones(2, requires_grad=True)], [[1.0, 1.0]]), "expected numbers"),
+        (lambda: exact(array, array[:]), "same object"),
+        (lambda: exact(tensor, tensor.numpy()), "same object"),
         (lambda: exact(array, array), "same object"),
         (lambda: exact(np.ones((3, 1)), np.ones(3)), "expected shape"),
         (lambda: exact(1.0, np.ones(3)), "expected shape"),
@@ -155,16 +174,26 @@ array = np.ones(3)
         (lambda: order(tol=float("inf")), "tol must be finite"),
         (lambda: order(tol=0.6), "below 0.5"),
         (lambda: order(-sizes), "positive"),
-        (lambda: order([1, 4], sizes=[1, 2]), "three different"),
-        (lambda: order([1, 4, 4], sizes=[1, 2, 2]), "three different"),
+        (lambda: order(sizes=1 + 1e-9 * sizes), "span a factor of 4"),
+        (lambda: order([1, 4], sizes=[1, 2]), "three positive"),
+        (lambda: order([1, 4, 4], sizes=[1, 2, 2]), "three positive"),
         (lambda: bound(unlike={}), "needs a control"),
         (lambda: bound(larger=(float("inf"), 2.0)), "finite"),
         (lambda: bound(slack=float("inf")), "slack must be finite"),
         (lambda: bound((), ()), "empty"),
-        (lambda: cost((0, 0), (0, 0)), "nothing was counted"),
+        (lambda: bound(slack=1.0), "wider than rounding"),
+        (lambda: bound((1j, 2.0)), "kinds"),
+        (lambda: cost((0, 0), (0, 0)), "expected counts"),
         (lambda: cost((1.5, 2), (1.5, 2)), "whole numbers"),
+        (lambda: cost((-1, 2), (-1, 2)), "expected counts"),
+        (lambda: cost((1j, 2), (1j, 2)), "kinds"),
+        (lambda: statistical(exponential, None, cdf=cdf(1), unlike={"nan": lambda t: t * nan}), "passes"),
+        (lambda: statistical(exponential, None, cdf="expon", unlike={"rate": cdf(2)}), "cdf must be a function"),
+        (lambda: statistical(unlike_samples={"one": normal + 1}), "two controls"),
         (lambda: measured(nan), "finite"),
-        (lambda: measured(at_least=-float("inf")), "at_least must be finite"),
+        (lambda: measured(True), "kinds"),
+        (lambda: measured(at_least=0.0), "at_least must be positive"),
+        (lambda: measured(at_least=-float("inf")), "at_least must be positive"),
         (lambda: measured([0.5, 0.6]), "expected shape"),
     ],
 )  # fmt: skip
@@ -173,10 +202,15 @@ def test_a_call_that_could_not_fail_is_refused(call, words):
         call()
 
 
+def test_a_fit_is_judged_on_the_scale_of_a_normal_deviate():
+    assert claims._deviate(2 * stats.norm.sf(3)) == pytest.approx(3)
+    assert claims._deviate(0.0) > claims.HIGHEST_Z
+
+
 def test_margins_are_recorded_when_a_sweep_asks_for_them(tmp_path, monkeypatch):
     path = tmp_path / "margins.jsonl"
     monkeypatch.setenv("COURSE_MARGINS", str(path))
-    exact((1.0, 2.5), atol=0.75)
+    exact((100.0, 100.5), np.array([100.0, 100.0]), atol=0.75)
     measured(0.6)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["kind"], row["threshold"], row["value"], row["used"]) for row in rows] == [

@@ -45,12 +45,29 @@ def test_tolerance_and_step_limit_stop_the_iteration():
 
 
 @pytest.mark.parametrize("method", [steepest_descent, conjugate_gradient])
+def test_the_tolerance_is_relative_to_b(method):
+    A, b = spd(np.random.default_rng(2), 20, 10.0), np.ones(20)
+    steps = [len(method(lambda v: A @ v, scale * b, tol=1e-6, maxiter=500)[1]) for scale in (1.0, 1e6)]
+    assert steps[0] == steps[1] > 5
+
+
+@pytest.mark.parametrize("method", [steepest_descent, conjugate_gradient])
 def test_bad_input_is_named(method):
     b = np.array([1.0, 2.0])
     with pytest.raises(ValueError, match="positive definite"):
         method(lambda v: np.diag([1.0, -1.0]) @ v, b, tol=0.0, maxiter=5)
     with pytest.raises(ValueError, match="symmetric"):
         method(lambda v: np.array([[2.0, 1.0], [0.0, 1.0]]) @ v, b, tol=0.0, maxiter=5)
+    with pytest.raises(ValueError, match="x0 must be finite"):
+        method(lambda v: v, b, np.array([np.nan, 1.0]), tol=0.0, maxiter=5)
+    with pytest.raises(ValueError, match="got nan and 5"):
+        method(lambda v: v, b, tol=float("nan"), maxiter=5)
+    with pytest.raises(ValueError, match="got 0.0 and -1"):
+        method(lambda v: v, b, tol=0.0, maxiter=-1)
+    with pytest.raises(ValueError, match=r"of shape \(2,\), got shape \(1,\)"):
+        method(lambda v: v[:1], b, tol=0.0, maxiter=5)
+    with pytest.raises(TypeError, match="b"):
+        method(lambda v: v, b.astype(np.float32), tol=0.0, maxiter=5)
     with pytest.raises(ValueError, match="b must be finite"):
         method(lambda v: v, np.array([np.nan, 1.0]), tol=0.0, maxiter=5)
     with pytest.raises(TypeError, match="x0"):

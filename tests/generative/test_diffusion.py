@@ -115,7 +115,7 @@ def test_at_takes_a_step_for_each_example(schedule):
 
 def test_samples_of_an_exact_network_have_the_data_variance():
     """For data N(0, s²) the best prediction is linear; with σ² = β, the chain then ends at variance s² + O(1/T)."""
-    schedule, s2 = Schedule(linear_betas(1000)), 0.25
+    schedule, s2 = Schedule(linear_betas(200)), 0.25
 
     def network(x, time):
         t = (time * schedule.steps).round().long()
@@ -130,7 +130,10 @@ def test_samples_of_an_exact_network_have_the_data_variance():
 def test_losses_of_a_constant_prediction(schedule):
     """A network that says 0 errs by ε: L_simple is E ε² = 1, the bound's part is the sum of its weights."""
     x_0 = torch.randn(40_000, 2, generator=generator())
-    silent = lambda x, time: torch.zeros_like(x)  # noqa: E731
+
+    def silent(x, time):
+        return torch.zeros_like(x)
+
     assert denoising_loss(schedule, silent, x_0, "simple", generator()).item() == pytest.approx(1, abs=0.03)
     bound = denoising_loss(schedule, silent, x_0, "elbo", generator()).item()
     assert bound == pytest.approx(schedule.elbo_weights.sum().item(), rel=0.05)
@@ -196,3 +199,11 @@ def test_wrong_types_and_shapes(schedule):
         ancestral_step(schedule, x, 1, x, "fixed_small", generator())
     with pytest.raises(TypeError):
         denoising_loss(schedule, lambda x, time: x, x, "vlb", generator())
+
+
+def test_a_network_of_the_wrong_shape(schedule):
+    x = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match=r"network must return the shape of x, \(2, 3\), got \(2, 1\)"):
+        denoising_loss(schedule, lambda x, time: x[:, :1], x, "simple", generator())
+    with pytest.raises(TypeError):
+        sample(schedule, lambda x, time: x[:, :1], (2, 3), "beta", generator())

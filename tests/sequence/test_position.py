@@ -116,11 +116,12 @@ def test_every_sequence_may_have_positions_of_its_own():
 
 def test_llama_agrees_in_the_half_layout():
     q, k = normal(2, 2, 4, N, DIM)
-    config = LlamaConfig(hidden_size=4 * DIM, num_attention_heads=4, rope_parameters=dict(rope_type="default", rope_theta=1e4))
+    rope = dict(rope_type="default", rope_theta=1e4)
+    config = LlamaConfig(hidden_size=4 * DIM, num_attention_heads=4, rope_parameters=rope)
     cos, sin = LlamaRotaryEmbedding(config)(q, torch.arange(N)[None])
-    for got, want in zip((Rotary(DIM, layout="half").rotate(x, torch.arange(N)[None]) for x in (q, k)),
-                         apply_rotary_pos_emb(q, k, cos, sin), strict=True):  # fmt: skip
-        assert deviation(got, want) < 1e-6
+    want = apply_rotary_pos_emb(q, k, cos, sin)
+    for got, expected in zip((Rotary(DIM, layout="half").rotate(x, torch.arange(N)[None]) for x in (q, k)), want, strict=True):
+        assert deviation(got, expected) < 1e-6
 
 
 def test_roformer_agrees_in_the_interleaved_layout():

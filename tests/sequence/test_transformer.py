@@ -188,6 +188,23 @@ def test_attention_agrees_with_torch():
         assert deviation(ours.double()(x.double(), positions=positions, causal=causal), want) < 1e-12
 
 
+def test_a_block_agrees_with_torch():
+    ours = build().blocks[0]
+    for weight in ours.parameters():
+        nn.init.normal_(weight, std=0.4)
+    for norm in (ours.mixer_norm, ours.feed_forward_norm):
+        nn.init.zeros_(norm.bias)
+    theirs = nn.TransformerEncoderLayer(
+        WIDTH, 4, 4 * WIDTH, 0.0, activation="gelu", batch_first=True, norm_first=True, bias=False, dtype=torch.float64
+    )
+    order = [ours.mixer.qkv, ours.mixer.out, ours.feed_forward.up, ours.feed_forward.down, ours.mixer_norm]
+    weights = [layer.weight for layer in (*order, ours.feed_forward_norm)]
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), weights, strict=True)))
+    x = torch.randn(2, LENGTH, WIDTH, dtype=torch.float64)
+    got = ours(x, positions=torch.arange(LENGTH)[None], causal=False, allowed=None, cache=None)
+    assert deviation(got, theirs(x)) < 1e-12
+
+
 def test_attention_agrees_with_llama():
     ours = copied(4, "half")
     config = LlamaConfig(hidden_size=WIDTH, num_attention_heads=4, num_key_value_heads=4, attn_implementation="sdpa")
