@@ -22,9 +22,10 @@ help:  ## list the commands
 	@$(PYTHON) book/_tools/set_up.py -c requirements.txt -r tests/requirements.txt
 	@touch $@
 
+# A failed build keeps no state, or the next one would pass without repeating the warnings.
 site: .venv/.site  ## build the website; warnings are errors
 	@echo "Building the site"
-	@$(BIN)/jupyter-book build . -W -n --keep-going
+	@$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Open _build/html/index.html, or serve it with: make read"
 
 read: .venv/.site  ## serve the built website on this computer

@@ -87,7 +87,7 @@ class Schedule:
     def elbo_weights(self) -> Float64[Tensor, "steps"]:
         """β_t / (2 α_t (1 - ᾱ_t)): the factor of ‖ε - ε_θ‖² in term t of the bound, in nats, if σ_t² = β_t.
 
-        Equation (12) of the paper has β_t² / (2 σ_t² α_t (1 - ᾱ_t)), which the posterior's variance makes infinite at t = 1.
+        It is β_t² / (2 σ_t² α_t (1 - ᾱ_t)) of equation (12), which the posterior's variance makes infinite at t = 1.
         """
         return self.betas / (2 * self.alphas * self.noise_variances)
 
@@ -99,9 +99,10 @@ def linear_betas(steps: int) -> Float64[Tensor, "steps"]:
     For another T both ends are multiplied by 1000/T, so that x_T holds about as little of the data (ᾱ_T ≈ 4e-5). The
     last one must stay below 1: T ≤ 20 raises a `ValueError`.
     """
-    scale = REFERENCE_STEPS / steps if steps > 0 else float("inf")
-    if scale * LAST_BETA >= 1:
-        raise ValueError(f"steps must be more than {int(REFERENCE_STEPS * LAST_BETA)}, so that every beta < 1, got {steps}")
+    fewest = REFERENCE_STEPS * LAST_BETA
+    if steps <= fewest:
+        raise ValueError(f"steps must be more than {fewest:g}, so that every beta is below 1, got {steps}")
+    scale = REFERENCE_STEPS / steps
     return torch.linspace(scale * FIRST_BETA, scale * LAST_BETA, steps, dtype=torch.float64)
 
 
@@ -113,7 +114,8 @@ def at(table: Float64[Tensor, "steps"], t: Step, x: Float[Tensor, "batch *shape"
     """
     steps = torch.as_tensor(t)
     if torch.any((steps < 1) | (steps > len(table))):
-        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {steps.min().item()} to {steps.max().item()}")
+        came = f"{steps.min().item()} to {steps.max().item()}"
+        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {came}")
     return table[steps - 1].to(x.dtype).reshape(-1, *(1 for _ in x.shape[1:]))
 
 
@@ -142,10 +144,10 @@ def ancestral_step(
     variance: Literal["beta", "posterior"],
     generator: torch.Generator,
 ) -> Float[Tensor, "batch *shape"]:
-    """Draw x_{t-1} from N(μ, σ_t² I), where μ is the posterior's mean given x_t and x̂_0, and `noise` is the predicted ε.
+    """Draw x_{t-1} from N(μ, σ_t² I): μ is the posterior's mean for x̂_0 in place of x_0, `noise` the predicted ε.
 
-    `variance` is σ_t²: "beta" is β_t, right for data from N(0, I); "posterior" is that of q(x_{t-1} | x_t, x_0), right for
-    a single data point (section 3.2 of the paper; `fixed_large` and `fixed_small` elsewhere). The last step, t = 1,
+    `variance` is σ_t²: "beta" is β_t, right for data from N(0, I); "posterior" is that of q(x_{t-1} | x_t, x_0), right
+    for a single data point (section 3.2 of the paper; `fixed_large` and `fixed_small` elsewhere). The last step, t = 1,
     returns the mean and draws nothing.
     """
     posterior = schedule.posterior

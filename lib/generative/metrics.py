@@ -16,12 +16,13 @@ CLASSIFIER_STEPS, CLASSIFIER_BATCH = 400, 128
 
 @checked
 def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m features"]) -> float:
-    """The squared Fréchet (2-Wasserstein) distance of the Gaussians fitted to two sets of features, in their units squared.
+    """The squared Fréchet (2-Wasserstein) distance of the Gaussians fitted to two sets of features.
 
     ‖μ_a - μ_b‖² + tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^½) (Dowson & Landau 1982); on Inception features it is the FID (Heusel et
     al. 2017, arXiv 1706.08500). With Σ = RᵀR, the last trace is the sum of the singular values of R_a R_bᵀ, so no root
     of a matrix is needed and singular covariances do no harm. Few samples bias it upwards: compare sets of one size.
-    Computed in float64; fewer than two samples or a value that is not finite raise a `ValueError`.
+    In the features' units squared, computed in float64. Fewer than two samples, or a value that is not finite, raise a
+    `ValueError`.
     """
     mean_a, root_a = _fit_gaussian("a", a)
     mean_b, root_b = _fit_gaussian("b", b)

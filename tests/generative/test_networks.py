@@ -35,6 +35,14 @@ def test_network_keeps_shape_and_dtype_and_depends_on_x_and_time(network):
     assert (network(x, time.flip(0)) - out)[[0, 4]].abs().min() > 1e-3
 
 
+def test_blocks_add_to_what_passes_through(network):
+    x, time = torch.randn(5, 3), torch.rand(5)
+    for block in network.blocks:
+        torch.nn.init.zeros_(block.outer.weight)
+        torch.nn.init.zeros_(block.outer.bias)
+    assert torch.equal(network(x, time), network.leave(network.enter(x)))
+
+
 def test_examples_do_not_mix(network):
     x, time = torch.randn(5, 3), torch.linspace(0, 1, 5)
     assert torch.allclose(network(x, time)[2:3], network(x[2:3], time[2:3]), atol=1e-6)
