@@ -1,4 +1,4 @@
-"""The parts of the website that need no build: what may be published, addresses, the learning map, standalone notebooks."""
+"""The parts of the website that need no build: what may be published, addresses, the map, standalone notebooks."""
 
 import json
 import subprocess
@@ -29,6 +29,7 @@ HEADER = """# A chapter
 - **Time:** 30 minutes to read, 45 to work"""
 EQUATIONS = "$$a = b \\tag{1}$$\n\n$$c := d \\tag{D1}$$\n\n$$e = f$$"
 CHECK = "✓ (1) exact · 1e-12 · a is b · rejects: forgot a; wrong sign"
+STRAY = "✓ (7) exact · 1e-12 · nothing is numbered 7"
 
 
 def chapter(folder: Path, printed: str = CHECK, header: str = HEADER, name: str = "one") -> Chapter:
@@ -59,7 +60,7 @@ def test_a_sound_chapter_has_no_problems(tmp_path):
     "change, says",
     [
         ({"printed": "nothing"}, "equation (1) has no passing check"),
-        ({"printed": f"{CHECK}\n{CHECK.replace('(1)', '(7)')}"}, r"a check prints (7) in cell 3, but no equation has \tag{7}"),
+        ({"printed": f"{CHECK}\n{STRAY}"}, r"a check prints (7) in cell 3, but no equation has \tag{7}"),
         ({"header": HEADER.replace("Time", "Tme")}, "the first cell lacks: - **Time:**"),
     ],
 )
@@ -85,7 +86,8 @@ def test_tick_escapes_what_a_check_says(tmp_path):
 @pytest.mark.parametrize("phrase, becomes_card", [("Pitfall.", True), ("Own words.", True), ("bold", False)])
 def test_bold_phrase_makes_a_callout(phrase, becomes_card):
     document = new_document("")
-    document += nodes.block_quote("", nodes.paragraph("", "", nodes.Text(""), nodes.strong("", phrase), nodes.Text(" text")))
+    paragraph = nodes.paragraph("", "", nodes.Text(""), nodes.strong("", phrase), nodes.Text(" text"))
+    document += nodes.block_quote("", paragraph)
     Callouts(document).apply()
     cards = list(document.findall(nodes.admonition))
     assert [card[0].astext() for card in cards] == ([phrase[:-1]] if becomes_card else [])
@@ -93,7 +95,8 @@ def test_bold_phrase_makes_a_callout(phrase, becomes_card):
 
 def test_punctuation_stays_with_its_formula():
     document = new_document("")
-    document += nodes.paragraph("", "", nodes.Text("see ("), nodes.math("", "x"), nodes.Text("), then "), nodes.math("", "y"))
+    texts = [nodes.Text("see ("), nodes.Text("), then ")]
+    document += nodes.paragraph("", "", texts[0], nodes.math("", "x"), texts[1], nodes.math("", "y"))
     GluePunctuation(document).run()
     (box,) = document.findall(nodes.inline)
     assert box.astext() == "(x),"
@@ -146,12 +149,12 @@ def test_syllabus_plans_47_digests():
 
 def test_links_of_a_standalone_notebook():
     folder = ROOT / "book" / "attention"
-    text = "See [CG](../foundations/cg.ipynb#why), [words](../glossary.md), [a paper](https://example.org) and `f[i](x)`."
+    links = "[CG](../foundations/cg.ipynb#why), [words](../glossary.md), [code](../../lib/a.py), [a](https://b.org)"
+    text = f"{links}, `f[i](x)`"
     there = rewrite_links(text, folder, "https://site")
-    assert "[CG](https://site/book/foundations/cg.html#why)" in there
-    assert "[words](https://site/book/glossary.html)" in there
-    nowhere = rewrite_links(text, folder, "")
-    assert nowhere == "See CG, words, [a paper](https://example.org) and `f[i](x)`."
+    pages = "[CG](https://site/book/foundations/cg.html#why), [words](https://site/book/glossary.html)"
+    assert there == f"{pages}, code, [a](https://b.org), `f[i](x)`"
+    assert rewrite_links(text, folder, "") == "CG, words, code, [a](https://b.org), `f[i](x)`"
 
 
 def test_standalone_notebook_keeps_outputs_and_adds_one_folded_cell(tmp_path):

@@ -21,8 +21,8 @@ def totals(found: list[Chapter]) -> str:
     planned = sum(len(part["chapters"]) for part in syllabus())
     exercises = sum(len(chapter.exercises) for chapter in found)
     return (
-        f"{len(found)} of {count(planned, 'chapter')}, {count(claims, 'claim')}, {count(len(checks), 'passing check')}, "
-        f"{count(controls, 'plausible mistake')} rejected, {count(exercises, 'exercise')}."
+        f"{len(found)} of {count(planned, 'chapter')}, {count(claims, 'claim')}, "
+        f"{count(len(checks), 'passing check')}, {count(controls, 'plausible mistake')} rejected, {count(exercises, 'exercise')}."
     )
 
 

@@ -40,7 +40,7 @@ set_up("""
 """)
 '''
 LINE = 120
-_LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)([^)#\s]+)\.(?:ipynb|md)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)([^)#\s]+)\.(ipynb|md|py)(#[^)\s]*)?\)")
 
 
 def pack_lib() -> str:
@@ -67,11 +67,11 @@ def set_up_cell() -> dict:
 
 
 def rewrite_links(markdown: str, folder: Path, site_url: str) -> str:
-    """Links to other pages of the book lead to its site, or become plain text when it has no address."""
+    """Links to other pages of the book lead to its site; without an address, and to source files, they become text."""
 
     def rewrite(match: re.Match) -> str:
-        label, target, anchor = match[1], match[2], match[3] or ""
-        if not site_url:
+        label, target, kind, anchor = match.groups(default="")
+        if not site_url or kind == "py":
             return label
         page = (folder / target).resolve().relative_to(ROOT).as_posix()
         return f"[{label}]({site_url}/{page}.html{anchor})"

@@ -101,7 +101,7 @@ def visit(browser, origin):
             opened[key] = seen = Visit(page)
             page.on("request", lambda request: seen.requests.append(request.url))
             page.on("requestfailed", lambda request: seen.failures.append(f"{request.url} failed"))
-            page.on("response", lambda reply: reply.status >= 400 and seen.failures.append(f"{reply.url} {reply.status}"))
+            page.on("response", lambda reply: reply.status < 400 or seen.failures.append(f"{reply.url} {reply.status}"))
             page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
             page.on("pageerror", lambda error: seen.errors.append(str(error)))
             page.goto(f"{origin}/{path}", wait_until="networkidle")

@@ -31,8 +31,8 @@ def test_standalone_notebook_downloads(visit, chapter):
 def test_formulas_are_visible(visit, chapter):
     formulas = visit(chapter).page.locator("mjx-container")
     assert formulas.count() > 0
-    sizes = formulas.evaluate_all("all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)")
-    assert sizes and min(sizes) > 0
+    heights = "all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)"
+    assert min(formulas.evaluate_all(heights)) > 0
 
 
 def test_every_numbered_equation_shows_its_tag(visit, chapter):

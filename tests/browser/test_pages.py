@@ -38,7 +38,8 @@ def test_one_search_field(visit, path):
 def test_internal_links_land(visit, origin, path):
     """Every link to an address within the site answers, and its fragment names an element of its page."""
     page = visit(path).page
-    links = {link for link in page.locator("a[href]").evaluate_all("all => all.map(a => a.href)") if link.startswith(origin)}
+    hrefs = page.locator("a[href]").evaluate_all("all => all.map(a => a.href)")
+    links = {link for link in hrefs if link.startswith(origin)}
     addresses = {link.partition("#")[0] for link in links}
     replies = {address: page.request.get(address) for address in addresses}
     assert [address for address, reply in replies.items() if not reply.ok] == []
@@ -51,10 +52,11 @@ def test_dark_mode(visit, path):
     """The page turns dark with the reader's system, and text, links and formulas stay legible."""
     page = visit(path, scheme="dark").page
     assert page.locator("html").get_attribute("data-theme") == "dark"
-    contrast = page.evaluate(CONTRAST, ["p", "a.reference", "h1", "mjx-container", ".tick", ".header-card li"])
+    contrast = page.evaluate(CONTRAST, SELECTORS)
     assert {what: value for what, value in contrast.items() if value < 4.5} == {}
 
 
+SELECTORS = ["p", "a.reference", "h1", "mjx-container", ".tick", ".header-card li", ".highlight .kn", ".highlight .s2"]
 CONTRAST = """selectors => {
   const parse = colour => colour.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
