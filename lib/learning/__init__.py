@@ -1,0 +1,1 @@
+"""Learning machines: linear units, second-order trees, boosting and ensembles."""

@@ -1,0 +1,72 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from lib.learning.linear_units import cover_count, is_separable, prior_bias
+
+
+@pytest.mark.parametrize("N, d, counts", [(4, 2, (8, 14)), (6, 2, (12, 32)), (6, 3, (32, 52))])
+def test_covers_count_is_that_of_all_labellings(N, d, counts):
+    X = np.random.default_rng(0).normal(size=(N, d))
+    for bias, count in zip((False, True), counts):
+        separable = sum(is_separable(X, np.array(y), bias) for y in product((-1, 1), repeat=N))
+        assert separable == cover_count(N, d, bias) == count
+
+
+def test_few_points_are_always_separable():
+    assert cover_count(3, 2, True) == 8 and cover_count(1, 5, False) == 2
+    assert cover_count(50, 70, False) == 2**50
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_separability_agrees_with_logistic_regression_without_penalty(bias):
+    rng = np.random.default_rng(1)
+    answers = []
+    for _ in range(12):
+        X, y = rng.normal(size=(7, 2)) + 0.5, rng.choice([-1, 1], size=7)
+        if abs(y.sum()) < 7:
+            fitted = LogisticRegression(C=1e8, fit_intercept=bias, max_iter=5000).fit(X, y)
+            answers.append((is_separable(X, y, bias), bool(np.all(fitted.predict(X) == y))))
+    assert all(a == b for a, b in answers) and len(set(answers)) == 2
+
+
+def test_known_labellings():
+    X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    assert is_separable(X, np.array([-1, -1, -1, 1]), True)
+    assert not is_separable(X, np.array([-1, 1, 1, -1]), True)
+    assert not is_separable(X, np.array([-1, -1, -1, 1]), False)
+    line = np.array([[1.0], [2.0], [3.0]])
+    assert is_separable(line, np.array([-1, 1, 1]), True) and not is_separable(line, np.array([-1, 1, 1]), False)
+    assert not is_separable(line, np.array([-1, 1, -1]), True)
+    assert not is_separable(np.ones((2, 1)), np.array([-1, 1]), True)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_scale_of_the_points_does_not_matter(scale):
+    X, y = np.random.default_rng(2).normal(size=(6, 3)), np.array([-1, 1, -1, 1, 1, 1])
+    assert is_separable(scale * X, y, False) == is_separable(X, y, False)
+
+
+def test_prior_bias_is_the_log_odds():
+    for pi in (1e-12, 0.01, 0.5, 0.9):
+        assert expit(prior_bias(pi)) == pytest.approx(pi, rel=1e-12)
+
+
+def test_bad_input_is_named():
+    X, y = np.zeros((2, 2)), np.array([-1, 1])
+    with pytest.raises(ValueError, match="N and d must be positive, got 0 and 2"):
+        cover_count(0, 2, True)
+    with pytest.raises(ValueError, match=r"y must be -1 or 1, got \[0 1\]"):
+        is_separable(X, np.array([0, 1]), True)
+    with pytest.raises(ValueError, match=r"X must be finite and not empty, got shape \(0, 2\)"):
+        is_separable(X[:0], y[:0], True)
+    with pytest.raises(ValueError, match="X must be finite"):
+        is_separable(X + np.nan, y, True)
+    with pytest.raises(TypeError, match="y"):
+        is_separable(X, np.ones(3), True)
+    for pi in (0.0, 1.0, -0.2, float("nan")):
+        with pytest.raises(ValueError, match=f"pi must lie strictly between 0 and 1, got {pi}"):
+            prior_bias(pi)
