@@ -41,13 +41,13 @@ def apply_rope(
     """
     dim, pairs = x.shape[-1], angles.shape[-1]
     if dim != 2 * pairs:
-        raise ValueError(f"angles must hold dim/2 = {dim / 2:g} pairs for x of dim {dim}, got {pairs}")
+        raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {pairs}")
     precision = torch.float64 if x.dtype == torch.float64 else torch.float32
     cos, sin = angles.cos().to(precision), angles.sin().to(precision)
     shape, axis = ((pairs, 2), -1) if layout == "interleaved" else ((2, pairs), -2)
     first, second = x.unflatten(-1, shape).unbind(axis)
-    rotated = torch.stack([first * cos - second * sin, first * sin + second * cos], axis).flatten(-2)
-    return rotated.to(x.dtype)
+    turned = [first * cos - second * sin, first * sin + second * cos]
+    return torch.stack(turned, axis).flatten(-2).to(x.dtype)
 
 
 @checked

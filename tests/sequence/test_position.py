@@ -151,7 +151,7 @@ def test_bad_input_is_named():
         rope_angles(torch.arange(3), 8, 0)
     with pytest.raises(ValueError, match="positions must be finite"):
         rope_angles(torch.tensor([0.0, torch.nan]), 8)
-    with pytest.raises(ValueError, match=r"angles must hold dim/2 = 8 pairs for x of dim 16, got 16"):
+    with pytest.raises(ValueError, match=r"angles must hold 8 pairs for x of dim 16, got 16"):
         apply_rope(x, torch.cat([angles, angles], -1))
     with pytest.raises(TypeError, match="angles"):
         apply_rope(x, angles.bfloat16())

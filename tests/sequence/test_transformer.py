@@ -237,7 +237,7 @@ def test_bad_input_is_named():
         Transformer(VOCABULARY, 30, 1)
     with pytest.raises(ValueError, match="windows must hold at least 2 tokens, got 1"):
         next_token_loss(model, tokens[:, :1])
-    with pytest.raises(ValueError, match="angles must hold dim/2 = 4 pairs for x of dim 8, got 8"):
+    with pytest.raises(ValueError, match="angles must hold 4 pairs for x of dim 8, got 8"):
         build(position=Rotary(16))(tokens)
     cache = model.new_cache()
     model(tokens, cache=cache)
