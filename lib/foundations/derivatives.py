@@ -11,7 +11,9 @@ from lib.course.shapes import checked
 
 
 @checked
-def directional_derivative(f: Callable, x: Float[Tensor, "n"], v: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+def directional_derivative(
+    f: Callable, x: Float[Tensor, "n"], v: Float[Tensor, "n"]
+) -> Float[Tensor, ""]:
     """The rate of change of a scalar function f at x along v; only the direction of v counts, not its length.
 
     `f` takes a tensor (n,) and returns a scalar tensor. A zero or non-finite v raises a `ValueError`.
