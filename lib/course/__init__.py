@@ -1,1 +1,1 @@
-"""What every chapter uses: claims, exercises, data, figures, training, meters, shapes."""
+"""What every chapter uses: claims, exercises, data, figures, training, meters, shapes, ranges, source."""

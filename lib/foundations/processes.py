@@ -3,15 +3,15 @@
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from lib.course.ranges import require_positive
 from lib.course.shapes import checked
 
 
 @checked
 def poisson_process(rate: float, duration: float, rng: np.random.Generator) -> Float64[np.ndarray, "events"]:
     """Ordered event times in (0, duration] of a process with `rate` events per unit of time, as sums of exponential gaps."""
-    for name, value in {"rate": rate, "duration": duration}.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+    require_positive("rate", rate)
+    require_positive("duration", duration)
     times = np.empty(0)
     last = 0.0
     while last <= duration:

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from lib.course.ranges import require_positive
 from lib.course.shapes import checked
 
 
@@ -21,7 +22,7 @@ def gumbel_softmax(
 
     With `hard`, the value is one-hot and the gradient is that of the soft sample (straight-through).
     """
-    _require_positive("temperature", temperature)
+    require_positive("temperature", temperature)
     noise = gumbel(tuple(logits.shape), generator, logits.dtype)
     soft = ((logits + noise) / temperature).softmax(-1)
     if not hard:
@@ -35,7 +36,7 @@ def concrete_log_density(
     sample: Float[Tensor, "*batch classes"], logits: Float[Tensor, "*batch classes"], temperature: float
 ) -> Float[Tensor, "*batch"]:
     """The log-density of a concrete sample with respect to its first classes - 1 coordinates (Maddison et al. 2017)."""
-    _require_positive("temperature", temperature)
+    require_positive("temperature", temperature)
     if not torch.all(sample > 0) or not torch.allclose(sample.sum(-1), torch.ones_like(sample[..., 0]), atol=1e-5):
         raise ValueError("sample must be positive and sum to 1 over the last axis")
     classes = sample.shape[-1]
@@ -47,14 +48,14 @@ def concrete_log_density(
 @checked
 def smooth_max(x: Float[Tensor, "*batch n"], sharpness: float) -> Float[Tensor, "*batch"]:
     """log Σ exp(k x) / k for sharpness k: between max x and max x + log(n)/k."""
-    _require_positive("sharpness", sharpness)
+    require_positive("sharpness", sharpness)
     return (sharpness * x).logsumexp(-1) / sharpness
 
 
 @checked
 def soft_argmax(x: Float[Tensor, "*batch n"], sharpness: float) -> Float[Tensor, "*batch"]:
     """The mean index Σ i p_i under p = softmax(k x); it means something only where indices are ordered."""
-    _require_positive("sharpness", sharpness)
+    require_positive("sharpness", sharpness)
     return (sharpness * x).softmax(-1) @ torch.arange(x.shape[-1], dtype=x.dtype)
 
 
@@ -77,8 +78,3 @@ def soft_f1(probabilities: Float[Tensor, "batch"], labels: Float[Tensor, "batch"
     if total == 0:
         raise ValueError("F1 is undefined without positive labels and predictions")
     return 2 * (probabilities * labels).sum() / total
-
-
-def _require_positive(name, value):
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive and finite, got {value}")

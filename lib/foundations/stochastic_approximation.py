@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64
 
+from lib.course.ranges import require_positive
 from lib.course.shapes import checked
 
 
@@ -29,7 +30,6 @@ def robbins_monro(
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(1, count + 1):
             size = step(k)
-            if not 0 < size < np.inf:
-                raise ValueError(f"step({k}) must be positive and finite, got {size}")
+            require_positive(f"step({k})", size)
             path[k] = path[k - 1] - size * noisy(path[k - 1], rng)
     return path
