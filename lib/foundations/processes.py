@@ -8,8 +8,10 @@ from lib.course.shapes import checked
 
 
 @checked
-def poisson_process(rate: float, duration: float, rng: np.random.Generator) -> Float64[np.ndarray, "events"]:
-    """Ordered event times in (0, duration] of a process with `rate` events per unit of time, as sums of exponential gaps."""
+def poisson_process(
+    rate: float, duration: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "events"]:
+    """Ordered event times in (0, duration] at `rate` events per unit of time, as sums of exponential gaps."""
     require_positive("rate", rate)
     require_positive("duration", duration)
     times = np.empty(0)

@@ -1,5 +1,7 @@
 """Smooth stand-ins for discrete choices: random ones (Gumbel, concrete) and deterministic ones (soft maxima and scores)."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -41,8 +43,8 @@ def concrete_log_density(
         raise ValueError("sample must be positive and sum to 1 over the last axis")
     classes = sample.shape[-1]
     scores = logits - (temperature + 1) * sample.log()
-    constant = torch.lgamma(torch.tensor(float(classes))) + (classes - 1) * torch.tensor(temperature).log()
-    return constant.to(sample.dtype) + scores.sum(-1) - classes * (logits - temperature * sample.log()).logsumexp(-1)
+    constant = math.lgamma(classes) + (classes - 1) * math.log(temperature)
+    return constant + scores.sum(-1) - classes * (logits - temperature * sample.log()).logsumexp(-1)
 
 
 @checked

@@ -21,6 +21,23 @@ def test_times_are_ordered_and_inside_even_when_few():
         assert np.all(np.diff(times) > 0) and np.all((times > 0) & (times <= 2.0))
 
 
+class ShortGapsFirst(np.random.Generator):
+    """Draws a first batch of gaps that are too short to reach the end, and keeps all draws."""
+
+    def exponential(self, scale, size):
+        self.batches = getattr(self, "batches", [])
+        self.batches.append(super().exponential(scale if self.batches else scale / 6, size))
+        return self.batches[-1]
+
+
+def test_a_batch_that_ends_early_is_continued_where_it_ended():
+    rng = ShortGapsFirst(np.random.PCG64(0))
+    times = poisson_process(3.0, 2.0, rng)
+    expected = np.cumsum(np.concatenate(rng.batches))
+    assert len(rng.batches) == 2
+    assert np.allclose(times, expected[expected <= 2.0], atol=1e-12)
+
+
 def test_an_interval_holds_its_right_edge():
     assert count_events(np.array([1.0, 1.5, 2.0]), np.array([0.0, 1.0, 2.0])).tolist() == [1, 2]
 

@@ -34,12 +34,13 @@ def test_gumbel_softmax_equals_torch_draw_for_draw(hard):
 def test_concrete_density_equals_torch():
     logits = torch.randn(5, 4, dtype=torch.float64, generator=generator(2))
     sample = relaxations.gumbel_softmax(logits, 0.6, generator(4))
-    want = RelaxedOneHotCategorical(torch.tensor(0.6), logits=logits).log_prob(sample)
-    assert (relaxations.concrete_log_density(sample, logits, 0.6) - want).abs().max() < 1e-6
+    temperature = torch.tensor(0.6, dtype=torch.float64)
+    want = RelaxedOneHotCategorical(temperature, logits=logits).log_prob(sample)
+    assert (relaxations.concrete_log_density(sample, logits, 0.6) - want).abs().max() < 1e-12
     pair = torch.tensor([[0.3, 0.7]], dtype=torch.float64)
-    binary = RelaxedBernoulli(torch.tensor(0.6, dtype=torch.float64), logits=torch.tensor(0.4, dtype=torch.float64))
+    binary = RelaxedBernoulli(temperature, logits=torch.tensor(0.4, dtype=torch.float64))
     got = relaxations.concrete_log_density(pair, torch.tensor([[0.4, 0.0]], dtype=torch.float64), 0.6)
-    assert got.item() == pytest.approx(binary.log_prob(pair[0, 0]).item(), abs=1e-6)
+    assert got.item() == pytest.approx(binary.log_prob(pair[0, 0]).item(), abs=1e-12)
 
 
 def test_smooth_maximum_and_argmax_agree_with_scipy():

@@ -33,6 +33,10 @@ def test_separability_agrees_with_logistic_regression_without_penalty(bias):
     assert all(a == b for a, b in answers) and len(set(answers)) == 2
 
 
+def test_a_feature_that_is_always_zero_changes_nothing():
+    assert is_separable(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([1, 1]), False)
+
+
 def test_known_labellings():
     X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     assert is_separable(X, np.array([-1, -1, -1, 1]), True)
