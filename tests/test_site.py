@@ -103,6 +103,15 @@ def test_punctuation_stays_with_its_formula():
     assert document.astext() == "see (x), then y"
 
 
+def test_punctuation_goes_to_its_own_formula_when_a_paragraph_repeats_itself():
+    document = new_document("")
+    paragraph = nodes.paragraph("", "", nodes.Text(", "), nodes.math("", "x"), nodes.Text(", "), nodes.math("", "y"))
+    document += paragraph
+    GluePunctuation(document).run()
+    assert [box.astext() for box in document.findall(nodes.inline)] == ["x,"]
+    assert document.astext() == ", x, y"
+
+
 def test_addresses_follow_from_the_repository():
     where = Addresses("https://github.com/Someone/course", "main")
     assert where.site == "https://someone.github.io/course"

@@ -33,7 +33,7 @@ class GluePunctuation(SphinxPostTransform):
         if not found:
             return ""
         rest = siblings[at][: found.start()] + siblings[at][found.end() :]
-        formula.parent.replace(siblings[at], nodes.Text(rest))
+        formula.parent[at] = nodes.Text(rest)  # by position: equal texts may stand in one paragraph
         return found[0]
 
 

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-_ARITHMETIC = ("add", "sub", "mul", "div", "neg")
+_ARITHMETIC = ("add", "sub", "rsub", "mul", "div", "neg")  # rsub: a number minus a tensor
 
 
 def counted(function: Callable) -> Callable:

@@ -25,6 +25,7 @@ def test_fused_attention_is_counted():
 def test_elementwise_operations_count_single_numbers():
     x = torch.ones(2, 3)
     assert meters.elementwise_operations(lambda: -(x * x + x) / 2) == 4 * 6
+    assert meters.elementwise_operations(lambda: 1 - x) == 6
     assert meters.elementwise_operations(lambda: (x @ x.T, x.reshape(6), x[0])) == 0
 
 
