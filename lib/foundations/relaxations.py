@@ -18,7 +18,10 @@ def gumbel(shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtyp
 
 @checked
 def gumbel_softmax(
-    logits: Float[Tensor, "*batch classes"], temperature: float, generator: torch.Generator, hard: bool = False
+    logits: Float[Tensor, "*batch classes"],
+    temperature: float,
+    generator: torch.Generator,
+    hard: bool = False,
 ) -> Float[Tensor, "*batch classes"]:
     """Samples of the concrete distribution (Jang et al. 2017; Maddison et al. 2017) with unnormalised log-probabilities.
 

@@ -87,6 +87,12 @@ def test_adaboost_stops_at_a_hypothesis_that_only_guesses():
         adaboost(X, y, lambda X, y, w: lambda X: -np.ones(3), 5)
 
 
+def test_a_hypothesis_that_is_right_half_of_the_time_is_not_taken():
+    always = lambda X, y, w: lambda Z: np.ones(len(Z))
+    with pytest.raises(ValueError, match="error below 1/2, got 0.5"):
+        adaboost(np.zeros((2, 1)), np.array([-1, 1]), always, 3)
+
+
 def test_adaboost_names_bad_input():
     X = np.zeros((2, 1))
     with pytest.raises(ValueError, match=r"y must be -1 or 1, and not empty, got \[0 1\]"):
