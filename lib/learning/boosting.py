@@ -47,9 +47,10 @@ def boost(
     """
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
-    for name, value, lowest in [("eta", eta, 0.0), ("base", base, -np.inf)]:
-        if not lowest < value < np.inf:
-            raise ValueError(f"{name} must be finite{' and positive' * (lowest == 0)}, got {value}")
+    if not 0 < eta < np.inf:
+        raise ValueError(f"eta must be finite and positive, got {eta}")
+    if not np.isfinite(base):
+        raise ValueError(f"base must be finite, got {base}")
     F = np.full(len(X), base, dtype=X.dtype)
     trees = []
     for _ in range(rounds):
