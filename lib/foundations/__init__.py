@@ -1,1 +1,1 @@
-"""Foundations: optimisers, stochastic processes and relaxations."""
+"""Foundations: derivatives, quadratics, stochastic processes, stochastic approximation, relaxations."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lib.foundations.adam import adam_state, adam_step
+from lib.learning.adam import adam_state, adam_step
 
 
 def loss(w):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import cg
 
-from lib.foundations.optimisers import conjugate_gradient, steepest_descent
+from lib.foundations.quadratics import conjugate_gradient, steepest_descent
 
 
 def spd(rng, n, kappa):
