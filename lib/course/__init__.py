@@ -1,1 +1,1 @@
-"""What every chapter uses: claims, exercises, data, figures, training, meters, shapes, ranges, source."""
+"""What every chapter uses: claims, their line, exercises, data, figures, training, meters, shapes, ranges, source."""
