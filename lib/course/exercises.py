@@ -1,9 +1,15 @@
 """Exercises that mark themselves: a hidden checker, a stub that stays green, and a solution that proves the checker."""
 
+import copy
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+
+from lib.course.verify import worst
+
+MOST_DIGITS = 17
+ALIKE = 1e-6
 
 
 class NotYet(Exception):
@@ -20,24 +26,51 @@ def require(condition: bool, counterexample: str) -> None:
         raise NotYet(counterexample)
 
 
+def same(got, want, case: str, atol: float) -> None:
+    """Inside a checker: refuse an answer that is not within `atol` of `want` everywhere, in shape and value.
+
+    `case` begins the counterexample, for instance "For n = 3". Numbers, tensors, arrays and lists are compared; an entry
+    that is NaN or infinite is refused. The values are shown with as many digits as it takes to tell them apart.
+    """
+    left, right = _array(got), _array(want)
+    require(left.shape == right.shape, f"{case}, your answer has shape {left.shape}; expected {right.shape}.")
+    if not left.size:
+        return
+    deviations = np.abs(np.where(np.isfinite(left), left, np.inf) - np.where(np.isfinite(left), right, 0))
+    at = worst(deviations)
+    if deviations[at] > atol:
+        digits = next((n for n in range(4, MOST_DIGITS) if f"{left[at]:.{n}g}" != f"{right[at]:.{n}g}"), MOST_DIGITS)
+        where = f" at index {at if len(at) > 1 else at[0]}" if at else ""
+        raise NotYet(f"{case}, your answer{where} is {left[at]:.{digits}g}; expected {right[at]:.{digits}g}.")
+
+
 def checker(number: int, hint: str) -> Callable[[Callable], "Checker"]:
-    """Make a checker of the function below it, which takes an attempt and calls `require`."""
+    """Make a checker of the function below it, which takes an attempt and calls `require` or `same`."""
     return lambda test: Checker(number, hint, test)
 
 
 class Checker:
-    """Marks attempts at one exercise. Call it with the reader's function; it prints one line and never raises."""
+    """Marks attempts at one exercise. Call it with the reader's function; it prints and never raises.
+
+    After `prove`, a refused attempt that answers as one of the known mistakes does is told which.
+    """
 
     def __init__(self, number: int, hint: str, test: Callable[[Callable], None]):
         self.number, self.hint, self._test = number, hint, test
+        self._mistakes: dict[str, Callable] = {}
 
     def __call__(self, attempt: Callable) -> None:
+        calls = []
         try:
-            self._judge(attempt)
+            self._judge(attempt, calls)
         except NotAttempted:
             print(f"Exercise {self.number}: not attempted (the function returns nothing)")
         except NotYet as wrong:
-            print(f"Exercise {self.number}: not yet. {wrong}\n  Hint: {self.hint}")
+            mistake = next((name for name, answer in self._mistakes.items() if _answers_alike(answer, calls)), None)
+            looks = f"\n  It answers like this mistake: {mistake}." if mistake else ""
+            print(f"Exercise {self.number}: not yet. {wrong}{looks}\n  Hint: {self.hint}")
+        except NameError as error:
+            print(f"Exercise {self.number}: run the cells above first ({error}).")
         else:
             print(f"Exercise {self.number}: ✓ right")
 
@@ -45,40 +78,79 @@ class Checker:
         """Show that the solution is accepted and that each wrong answer is rejected; raise if not."""
         if not wrong:
             raise ValueError(f"exercise {self.number}: give at least one wrong answer, the commonest")
-        self._judge(solution)
+        self._judge(solution, [])
         for name, answer in wrong.items():
             try:
-                self._judge(answer)
+                self._judge(answer, [])
             except NotYet:
                 continue
             raise AssertionError(f"exercise {self.number}: the checker accepts the wrong answer {name!r}")
+        self._mistakes = dict(wrong)
         print(f"Exercise {self.number}: solution accepted\n  rejected: {'; '.join(wrong)}")
 
-    def _judge(self, attempt: Callable) -> None:
-        """Run the test; an error in the attempt counts as a wrong answer."""
-        answered = False
+    def _judge(self, attempt: Callable, calls: list) -> None:
+        """Run the test; an error in the attempt counts as a wrong answer. Appends (inputs, result) of each call to `calls`."""
+        attempts = 0
 
         def answer(*inputs):
-            nonlocal answered
+            nonlocal attempts
+            attempts += 1
+            before = _copy(inputs, for_record=True)
             try:
-                result = attempt(*map(_copy, inputs))
+                result = attempt(*_copy(inputs))
             except Exception as error:
                 raise NotYet(f"Your code raised {type(error).__name__}: {error}") from error
             if result is None or result is ...:
-                raise NotYet("Your function returns nothing in some cases.") if answered else NotAttempted
-            answered = True
+                raise NotYet("Your function returns nothing in some cases.") if attempts > 1 else NotAttempted
+            calls.append((before, _copy(result, for_record=True)))
             return result
 
         try:
             self._test(answer)
-        except (NotYet, NotAttempted):
+        except (NotYet, NotAttempted, NameError):  # a name that the checker misses is one of an earlier cell
             raise
-        except Exception as error:  # an answer of the wrong type or shape breaks the comparison
+        except Exception as error:
             raise NotYet(f"Your answer cannot be compared: {type(error).__name__}: {error}") from error
 
 
-def _copy(value):
-    """Arrays are copied, so that an attempt that changes its input does not change the checker's."""
+def _array(value) -> np.ndarray:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        value = value.double().numpy() if value.is_floating_point() else value.numpy()
+    array = np.asarray(value)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def _copy(value, for_record: bool = False):
+    """A copy of arrays and containers, so that an attempt cannot change the checker's.
+
+    The attempt shares generators and autograd's graph with its checker; a record of the call shares nothing.
+    """
     if isinstance(value, np.ndarray):
         return value.copy()
-    return value.clone() if isinstance(value, torch.Tensor) else value
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad) if for_record else value.clone()
+    if isinstance(value, dict):
+        return {key: _copy(entry, for_record) for key, entry in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(_copy(entry, for_record) for entry in value)
+    if for_record and isinstance(value, np.random.Generator):
+        return copy.deepcopy(value)
+    if for_record and isinstance(value, torch.Generator):
+        return torch.Generator(value.device).set_state(value.get_state())
+    return value
+
+
+def _answers_alike(mistake: Callable, calls: list) -> bool:
+    """Whether a known mistake gives the attempt's results for the attempt's inputs."""
+    try:
+        return bool(calls) and all(_alike(mistake(*_copy(inputs, for_record=True)), result) for inputs, result in calls)
+    except Exception:
+        return False
+
+
+def _alike(a, b) -> bool:
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(_alike(x, y) for x, y in zip(a, b, strict=True))
+    a, b = _array(a), _array(b)
+    return a.shape == b.shape and np.allclose(a, b, rtol=ALIKE, atol=ALIKE * np.abs(b).max(initial=0), equal_nan=True)

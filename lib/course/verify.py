@@ -1,13 +1,20 @@
 """What all kinds of claims share: the control loop, the printed line, the recorded margin, and safe conversions."""
 
+from __future__ import annotations
+
 import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 import torch
+
+from lib.course.line import NEED_CONTROLS, Line, is_plain
+
+if TYPE_CHECKING:
+    import sympy
 
 LARGEST_INTEGER = 2**53
 
@@ -31,43 +38,39 @@ class Claim:
         if type(number) is not int or number < 1:
             raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
         for words in (what, *controls):
-            if not _is_plain(words):
+            if not is_plain(words):
                 raise UselessCheck(f"({number}): a text must be one plain line without ' · ', '; ' and '✓', got {words!r}")
-        self.number, self.kind, self.threshold, self.what = number, kind, threshold, what
+        if kind in NEED_CONTROLS and not controls:
+            raise UselessCheck(f"({number}): a {kind} check needs a control in unlike")
+        self.line = Line(number, kind, threshold, what, tuple(controls))
         self.controls = controls
 
     def verify(self, compare: Callable, value, allowance: float) -> None:
         """Print the claim's line, or raise: `ClaimFailed` for the value, `UselessCheck` for a control that passes."""
         deviation, message = compare(value)
         if not deviation <= allowance:
-            raise ClaimFailed(f"({self.number}) {self.kind}: {self.what}: {message}")
+            raise ClaimFailed(f"({self.line.number}) {self.line.kind}: {self.line.what}: {message}")
         for name, mistake in self.controls.items():
             if not compare(mistake)[0] > allowance:
-                raise UselessCheck(f"({self.number}): the control {name!r} passes, so the check cannot reject it")
-        self.report(allowance, deviation, max(deviation / allowance, 0.0) if allowance else 0.0)
+                raise UselessCheck(f"({self.line.number}): the control {name!r} passes, so the check cannot reject it")
+        print(self.line)
+        self._record(allowance, deviation)
 
-    def report(self, threshold: float, value: float, used: float) -> None:
-        """Print the line; append the margin to the file that COURSE_MARGINS names, for a sweep over seeds to collect.
+    def _record(self, threshold: float, value: float) -> None:
+        """Append the margin to the file that COURSE_MARGINS names, for a sweep over seeds to collect.
 
         `used` is the share of the allowance that was used: 1 is at the limit.
         """
-        parts = [f"✓ ({self.number}) {self.kind}", self.threshold, self.what]
-        if self.controls:
-            parts.append("rejects: " + "; ".join(self.controls))
-        print(" · ".join(parts))
         path = os.environ.get("COURSE_MARGINS")
-        if path:
-            if self.kind == "measured":  # compared as -effect <= -threshold
-                threshold, value, used = -threshold, -value, threshold / value if value else 1.0
-            row = dict(number=self.number, kind=self.kind, what=self.what, threshold=threshold, value=value, used=used)
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def require_controls(number: int, kind: str, controls: Mapping) -> None:
-    """Refuse a check without a control, for the kinds that are worth nothing without one."""
-    if not controls:
-        raise UselessCheck(f"({number}): a {kind} check needs a control in unlike")
+        if not path:
+            return
+        used = max(value / threshold, 0.0) if threshold else 0.0
+        if self.line.kind == "measured":  # compared as -effect <= -threshold
+            threshold, value, used = -threshold, -value, threshold / value if value else 1.0
+        line = self.line
+        row = dict(number=line.number, kind=line.kind, what=line.what, threshold=threshold, value=value, used=used)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def require_tolerance(number: int, name: str, value: float) -> None:
@@ -109,6 +112,8 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
 
 def as_expressions(number: int, value) -> sympy.Matrix:
     """A sympy matrix from an expression, a sequence or a matrix; floats, NaN and infinities are refused."""
+    import sympy
+
     if isinstance(value, str):
         raise UselessCheck(f"({number}): expected sympy expressions, got the text {value!r}")
     matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
@@ -122,10 +127,3 @@ def as_expressions(number: int, value) -> sympy.Matrix:
 def worst(deviations: np.ndarray) -> tuple[int, ...]:
     """The index of the largest entry."""
     return tuple(int(i) for i in np.unravel_index(np.argmax(deviations), deviations.shape))
-
-
-def _is_plain(words) -> bool:
-    """Whether a text can stand in a claim's line without breaking its form."""
-    if not isinstance(words, str) or not words or words != words.strip(" ·;"):
-        return False
-    return words.isprintable() and not any(mark in words for mark in (" · ", "; ", "✓"))

@@ -45,7 +45,7 @@ def cost(counted=(12, 20), formula=(12, 20), **options):
 
 
 def measured(effect=0.5, **options):
-    claims.measured(1, effect, **{"what": "w", "at_least": 0.3, **options})
+    claims.measured(1, effect, **{"what": "w", "at_least": 0.3, "unlike": {"none": 0.0}, **options})
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,10 @@ def measured(effect=0.5, **options):
         (lambda: exact(unlike={"a": (1, 3), "b": (2, 2)}), "✓ (1) exact · 1e-06 · w · rejects: a; b"),
         (lambda: exact(torch.ones(2, requires_grad=True), np.ones(2), atol=0), "✓ (1) exact · 0 · w"),
         (lambda: exact([1 + 2j], [1 + 2j]), "✓ (1) exact · 1e-06 · w"),
+        (lambda: exact((1e6 + 1, 1e-6), (1e6, 1e-6), atol=0, rtol=1e-5), "✓ (1) exact · 1e-05 relative · w"),
+        (lambda: exact((1.0, 2.1), atol=1e-6, rtol=1e-2, want=(1.0, 2.09)), "✓ (1) exact · 1e-06 + 0.01 relative · w"),
+        (lambda: exact((1.0, 0.0), (1.0, 1e-9), hidden_because="a zero up to rounding"), "✓ (1) exact · 1e-06 · w"),
+        (lambda: exact(torch.ones(2, 3).bfloat16(), torch.ones(2, 3).bfloat16()), "✓ (1) exact · 1e-06 · w"),
         (lambda: statistical(), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: one"),
         (lambda: statistical(unlike={}, unlike_samples={"shifted": normal + 1}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: shifted"),
         (lambda: statistical(exponential, None, cdf=cdf(1), unlike={"rate": cdf(2)}), "✓ (1) statistical · z = 5, N = 4,000 · w · rejects: rate"),
@@ -82,6 +86,9 @@ def test_a_true_claim_prints_its_line(call, line, capsys):
         (lambda: exact(1 + 2j, 1 + 3j), "expected"),
         (lambda: exact(0.1 + 1e-14, 0.1, atol=1e-15), "expected"),
         (lambda: exact((1.0, 2.1)), r"expected 2.0 within 1e-06, got 2.1 at index \(1,\)"),
+        (lambda: exact((1e6 + 20, 1.0), (1e6, 1.0), atol=0, rtol=1e-5), r"within 10, got 1000020.0 at index \(0,\)"),
+        (lambda: exact((1e6, 1.001), (1e6, 1.0), atol=0, rtol=1e-5), r"within 1e-05, got 1.001 at index \(1,\)"),
+        (lambda: exact((1.0, 1e-300), (1.0, 0.0), atol=0, rtol=1e-5), r"expected 0.0 within 0, got 1e-300"),
         (lambda: statistical(normal + 0.2), "expected mean 0"),
         (lambda: statistical(np.stack([normal, normal + 1], axis=1), [0.0, 0.0], unlike={"one": [1.0, 1.0]}), r"at index \(1,\)"),
         (lambda: statistical(exponential, None, cdf=cdf(1.5), unlike={"rate": cdf(2)}), "Kolmogorov"),
@@ -150,6 +157,14 @@ tensor = torch.ones(3)
         (lambda: exact(atol=1.9), "too wide"),
         (lambda: exact((0.0, 0.0), (0.0, -0.0), atol=0.5), "too wide"),
         (lambda: exact(2**60, 2**60 + 1, atol=0), "at most 2"),
+        (lambda: exact(-(2**60), -(2**60) - 1, atol=0), "at most 2"),
+        (lambda: exact([1e6, 5.0], [1e6, 0.1], atol=1e4), "1 of 2 entries .* could hide"),
+        (lambda: exact([1e6, 5.0], [1e6, 0.0, ], atol=1e5), "too wide"),
+        (lambda: exact(rtol=float("nan")), "rtol must be finite"),
+        (lambda: exact(rtol=0.1), "rtol must be at most 0.01"),
+        (lambda: exact((a := torch.ones(3, dtype=torch.bfloat16)), a.view(3)), "same object"),
+        (lambda: exact((a := torch.ones(4).to(torch.float8_e5m2)), a[:]), "same object"),
+        (lambda: exact((a := torch.ones(3, 3, dtype=torch.bfloat16)).T[1:], a.T[1:]), "same object"),
         (lambda: exact(np.ma.array([1.0, 9.0], mask=[False, True]), [1.0, 2.0]), "kinds"),
         (lambda: exact("1", "2"), "kinds"),
         (lambda: exact((x for x in (1.0, 2.0))), "kinds"),
@@ -190,6 +205,7 @@ tensor = torch.ones(3)
         (lambda: statistical(exponential, None, cdf=cdf(1), unlike={"nan": lambda t: t * nan}), "passes"),
         (lambda: statistical(exponential, None, cdf="expon", unlike={"rate": cdf(2)}), "cdf must be a function"),
         (lambda: statistical(unlike_samples={"one": normal + 1}), "two controls"),
+        (lambda: measured(unlike={}), "needs a control"),
         (lambda: measured(nan), "finite"),
         (lambda: measured(True), "kinds"),
         (lambda: measured(at_least=0.0), "at_least must be positive"),
@@ -214,6 +230,6 @@ def test_margins_are_recorded_when_a_sweep_asks_for_them(tmp_path, monkeypatch):
     measured(0.6)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["kind"], row["threshold"], row["value"], row["used"]) for row in rows] == [
-        ("exact", 0.75, 0.5, pytest.approx(2 / 3)),
+        ("exact", 1.0, pytest.approx(2 / 3), pytest.approx(2 / 3)),
         ("measured", 0.3, 0.6, 0.5),
     ]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from lib.course import exercises
 
@@ -70,3 +71,75 @@ def test_a_proof_shows_the_solution_accepted_and_the_mistakes_rejected(capsys):
 def test_a_proof_that_does_not_hold_raises(solution, wrong, error, words):
     with pytest.raises(error, match=words):
         check_square.prove(solution, wrong)
+
+
+def hint_of(check, attempt, capsys):
+    check(attempt)
+    return capsys.readouterr().out
+
+
+def test_a_refused_attempt_is_told_which_known_mistake_it_resembles(capsys):
+    @exercises.checker(3, hint="h")
+    def check_noise(attempt):
+        generator = np.random.default_rng(0)
+        exercises.same(attempt(generator, [1.0, 2.0]), np.random.default_rng(0).normal(size=2) + [1, 2], "For two means", 1e-12)
+
+    wrong = {"minus": lambda g, means: g.normal(size=2) - means, "no noise": lambda g, means: np.array(means)}
+    check_noise.prove(lambda g, means: np.array(means) + g.normal(size=2), wrong)
+    capsys.readouterr()
+    assert "answers like this mistake: no noise." in hint_of(check_noise, lambda g, means: torch.tensor(means), capsys)
+    assert "answers like this mistake: minus." in hint_of(check_noise, lambda g, means: g.normal(size=2) - means, capsys)
+    assert "mistake" not in hint_of(check_noise, lambda g, means: [7.0, 7.0], capsys)
+    assert "mistake" not in hint_of(check_noise, lambda g, means: "text", capsys)
+
+
+def test_a_checker_that_needs_earlier_cells_says_so(capsys):
+    @exercises.checker(4, hint="h")
+    def check_chain(attempt):
+        exercises.require(attempt(1) == earlier_cell(1), "no")  # noqa: F821
+
+    assert hint_of(check_chain, lambda x: x, capsys).startswith("Exercise 4: run the cells above first (name 'earlier_cell'")
+    assert "Your code raised NameError" in hint_of(check_chain, lambda x: mine, capsys)  # noqa: F821
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], {"a": [1.0]}, (np.ones(2), [1.0]), torch.ones(2), {1.0, 2.0}])
+def test_what_a_checker_hands_out_is_the_attempts_to_change(given, capsys):
+    @exercises.checker(5, hint="h")
+    def check_kept(attempt):
+        for _ in range(2):
+            exercises.require(attempt(given) == 1, "no")
+            exercises.require(str(given) == before, "the checker's input changed")
+
+    def greedy(value):
+        for entry in (value, *(value if isinstance(value, tuple) else ()), *(value.values() if isinstance(value, dict) else ())):
+            if isinstance(entry, (np.ndarray, torch.Tensor)):
+                entry[:] = 0
+            elif isinstance(entry, (list, set, dict)):
+                entry.clear()
+        return 1
+
+    before = str(given)
+    assert hint_of(check_kept, greedy, capsys) == "Exercise 5: ✓ right\n"
+
+
+@pytest.mark.parametrize(
+    "got, want, words",
+    [
+        (1.0, 1.0 + 1e-9, None),
+        ([1, 2], torch.tensor([1, 2]), None),
+        ([], [], None),
+        ([1.0, 2.5], [1.0, 2.0], "For n = 3, your answer at index 1 is 2.5; expected 2."),
+        ([[1.0, 2.5]], [[1.0, 2.0]], r"at index \(0, 1\) is 2.5"),
+        (np.float32(0.1), 0.1, r"your answer is 0.100000001; expected 0.1\."),
+        (float("nan"), 1.0, "is nan; expected 1"),
+        (float("inf"), float("inf"), "is inf; expected inf"),
+        ([1.0], 1.0, r"has shape \(1,\); expected \(\)"),
+        (1 + 2j, 1 + 3j, r"is 1\+2j; expected 1\+3j"),
+    ],
+)
+def test_same_refuses_what_differs_and_shows_the_digits_that_do(got, want, words):
+    if words is None:
+        exercises.same(got, want, "For n = 3", atol=1e-8)
+    else:
+        with pytest.raises(exercises.NotYet, match=words):
+            exercises.same(got, want, "For n = 3", atol=1e-9)
