@@ -46,8 +46,8 @@ browser: .venv/.tests  ## open the built website in headless Chromium and check 
 sweep: .venv/.tests  ## run the chapters with other seeds: [SEEDS="1 2 3"] [CHAPTER=slug]
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
-contract: .venv/.site  ## list what the chapters, or one (CHAPTER=slug), violate
-	@$(TOOL)/contract.py $(CHAPTER)
+contract: .venv/.site  ## list what the chapters, or some (CHAPTER="slug slug"), violate
+	@$(TOOL)/list_violations.py $(CHAPTER)
 
 chapter: .venv/.site  ## begin a chapter from the template: PART=part SLUG=slug
 	@$(TOOL)/new_chapter.py "$(PART)" "$(SLUG)"

@@ -7,16 +7,18 @@ from graphlib import CycleError
 from pathlib import Path
 
 import pytest
-from addresses import Addresses, addresses
-from callouts import Callouts
-from chapters import ROOT, Chapter, syllabus
+from course_site.callouts import Callouts
+from course_site.claims import checking_cells, tick
+from course_site.header_card import buttons
+from course_site.mathematics import GluePunctuation
+from course_site.overviews import needed, steps
 from docutils import nodes
 from docutils.utils import new_document
-from equations import checking_cells, problems, tick
-from header_card import buttons
-from inline_math import GluePunctuation
-from plan import needed, steps
-from standalone import pack_lib, rewrite_links, set_up_cell, standalone
+
+from lib.chapter.addresses import Addresses, addresses
+from lib.chapter.book import ROOT, syllabus
+from lib.chapter.notebook import Chapter
+from lib.chapter.standalone import pack_lib, rewrite_links, set_up_cell, standalone
 
 HEADER = """# A chapter
 
@@ -26,7 +28,7 @@ HEADER = """# A chapter
 - **Sources:** [a paper](https://example.org)
 - **You will be able to:** do it
 - **Needs:** [another](other.ipynb)
-- **Time:** 30 minutes to read, 45 to work"""
+- **Time:** 45 minutes to work"""
 EQUATIONS = "$$a = b \\tag{1}$$\n\n$$c := d \\tag{D1}$$\n\n$$e = f$$"
 CHECK = "✓ (1) exact · 1e-12 · a is b · rejects: forgot a; wrong sign"
 STRAY = "✓ (7) exact · 1e-12 · nothing is numbered 7"
@@ -52,21 +54,19 @@ def chapter(folder: Path, printed: str = CHECK, header: str = HEADER, name: str 
     return Chapter(path)
 
 
-def test_a_sound_chapter_has_no_problems(tmp_path):
-    assert problems(chapter(tmp_path)) == []
+def test_an_equation_without_a_check_and_a_check_without_an_equation_are_named(tmp_path):
+    assert list(chapter(tmp_path).unproved()) == []
+    (missing,) = chapter(tmp_path, printed="nothing").unproved()
+    assert "cell 2" in missing and "equation (1) has no check" in missing
+    (stray,) = chapter(tmp_path, printed=f"{CHECK}\n{STRAY}").unproved()
+    assert "cell 3" in stray and "check (7) has no equation" in stray
 
 
-@pytest.mark.parametrize(
-    "change, says",
-    [
-        ({"printed": "nothing"}, "equation (1) has no passing check"),
-        ({"printed": f"{CHECK}\n{STRAY}"}, r"a check prints (7) in cell 3, but no equation has \tag{7}"),
-        ({"header": HEADER.replace("Time", "Tme")}, "the first cell lacks: - **Time:**"),
-    ],
-)
-def test_a_problem_is_named(tmp_path, change, says):
-    (problem,) = problems(chapter(tmp_path, **change))
-    assert says in problem
+def test_a_header_says_what_it_lacks(tmp_path):
+    one = chapter(tmp_path, header=HEADER.replace("Time", "Tme"))
+    assert not one.has_header
+    with pytest.raises(ValueError, match="the first cell lacks: - .*Time:.* 45 minutes to work"):
+        one.header  # noqa: B018
 
 
 def test_tick_leads_to_the_cell_and_says_what_it_shows(tmp_path):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from notebooks import STRICT
-from standalone import standalone
 from toolbox import ROOT, chapter_paths, one_thread
+
+from lib.chapter.standalone import standalone
 
 NO_LIB = "import importlib.util\nassert importlib.util.find_spec('lib') is None, 'lib is installed: nothing is proved'"
 

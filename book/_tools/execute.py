@@ -1,6 +1,6 @@
 """Run a chapter from top to bottom and store its outputs.
 
-    python book/_tools/execute.py SLUG
+    python book/_tools/execute.py SLUG …
 
 The kernel has one thread, seed 0 and no progress bars, so that the outputs are those that the tests compare.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 from toolbox import Chapter, chapters_named, one_thread, usage
 
 import contract
-import contract_code
+from contract.cells import METADATA as CELL_METADATA
 
 CELL_SECONDS = 300
 METADATA = {
@@ -59,7 +59,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     notebook.nbformat_minor = 5
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:03d}"
-        cell.metadata = {key: cell.metadata[key] for key in sorted(contract_code.METADATA & set(cell.metadata))}
+        cell.metadata = {key: cell.metadata[key] for key in sorted(CELL_METADATA & set(cell.metadata))}
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = quantised(output.data["image/png"])
@@ -85,22 +85,23 @@ def _progress(message: str) -> None:
         print(f"\r\033[K{message}", end="", flush=True)
 
 
-def main(slug: str) -> int:
-    (path,) = chapters_named(slug)
-    try:
-        seconds, gigabytes = execute(path)
-    except (CellExecutionError, DeadKernelError, CellControlSignal) as error:
-        print(f"{error}\n{path.name} was not stored: mend the cell above and run it again.")
-        return 1
-    chapter = Chapter(path)
-    problems = contract.violations(chapter)
-    print(f"{slug}: {seconds:.1f} CPU s, {gigabytes:.2f} GB at its peak, {path.stat().st_size / 1e6:.2f} MB")
-    print(contract.figures(chapter))
-    print("\n".join(f"- {problem}" for problem in problems) or "It keeps the contract.")
+def main(slugs: str) -> int:
+    """Run the chapters named and say what each still violates; the first cell that fails ends the run."""
+    for path in chapters_named(slugs):
+        try:
+            seconds, gigabytes = execute(path)
+        except (CellExecutionError, DeadKernelError, CellControlSignal) as error:
+            print(f"{error}\n{path.name} was not stored: mend the cell above and run it again.")
+            return 1
+        chapter = Chapter(path)
+        problems = contract.violations(chapter)
+        print(f"{path.stem}: {seconds:.1f} CPU s, {gigabytes:.2f} GB at its peak, {path.stat().st_size / 1e6:.2f} MB")
+        print(contract.figures(chapter))
+        print("\n".join(f"- {problem}" for problem in problems) or "It keeps the contract.")
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) == 1:
         sys.exit("Name the chapter: make run CHAPTER=slug")
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(" ".join(sys.argv[1:])))

@@ -9,33 +9,59 @@ import sys
 from execute import METADATA
 from toolbox import ROOT, syllabus
 
+from lib.chapter.notebook import PRODUCTION_HEAD
+
 HEADER = """# {title}
 
 > **Source note.** TODO: what the note says, in two or three sentences of our own.
 
 - **Sources:** TODO: links, each with what it gives.
-- **You will be able to:** TODO: derive, write, say what it costs and when it fails.
+- **You will be able to:** TODO: write the method from nothing (exercise 1); TODO: say what it costs (exercise 2); \
+TODO: derive it on paper (exercise 3)
 - **Needs:** TODO: links to chapters of the book, or nothing beyond linear algebra, calculus and probability.
-- **Time:** 30 minutes to read, 45 to work"""
+- **Time:** 45 minutes to work"""
 
-SET_UP = """from lib.course import claims, exercises
+SET_UP = """#@title Set-up: imports and seed
+import matplotlib.pyplot as plt
+
+from lib.course import claims, exercises, figures
 from lib.course.training import seed
 
+figures.use_style()
 rng = seed({number})"""
 
+FIGURE = """#@title Figure: twice a number
+_, axes = plt.subplots()
+figures.curves(axes, {"twice": ([0, 1], [0, 2])}, xlabel="x", ylabel="f(x)")
+plt.show()"""
+
+DERIVATION = r"""## Derivation
+
+TODO: short steps from the naive form on: prose, a numbered equation, the method in an open cell, its check folded.
+
+$$ 2x = x + x \tag{1} $$"""
+
+METHOD = """def twice(x):
+    return x + x"""
+
+CHECK = """#@title Check of (1): a sum against a product
+x = rng.normal(size=100)
+squared = claims.slip(twice, "x + x", "x * x")
+claims.exact(1, twice(x), 2 * x, atol=0, what="100 draws", unlike={"multiplied": squared(x)})"""
+
 SECTIONS = {
-    "Why": "the question, the smallest example that shows it, and one picture.",
-    "Derivation": "short steps of prose, a numbered equation and the cell that checks it, from the naive form on.",
     "Cost": "operations, memory or error order, counted.",
     "Experiment": "what the source claims, what we ran, what we saw, and where ours differs.",
     "Correction": "the loose claim in our words, what is right, and its check; or remove this section.",
+    "In production": "what libraries really compute, each row pinned by a test in tests/production/.\n\n"
+    f"| {' | '.join(PRODUCTION_HEAD)} |\n|---|---|---|---|",
+    "Deeper: generalisations": "what the line of argument does not need; or remove this section.",
 }
 
 CHECKER = """#@title Checker for exercise {n}
 @exercises.checker({n}, hint="add x to itself")
 def check_{n}(answer):
-    value = answer(3.0)
-    exercises.require(value == 6.0, f"f(3.0) should be 6.0 and is {{value}}")"""
+    exercises.same(answer(3.0), 6.0, "For x = 3", atol=0)"""
 
 STUB = """def f_{n}(x):
     ...
@@ -43,7 +69,10 @@ STUB = """def f_{n}(x):
 check_{n}(f_{n})"""
 
 SOLUTION = """#@title Solution to exercise {n}
-check_{n}.prove(lambda x: 2 * x, wrong={{"squared x": lambda x: x * x}})"""
+def solution_{n}(x):
+    return x + x
+
+check_{n}.prove(solution_{n}, wrong={{"multiplied": claims.slip(solution_{n}, "x + x", "x * x")}})"""
 
 WRITTEN = "\n\n<details><summary>Written solution</summary>\n\nTODO: the derivation.\n\n</details>"
 
@@ -54,14 +83,28 @@ def markdown(source: str) -> dict:
     return {"cell_type": "markdown", "metadata": {}, "source": source}
 
 
-def code(source: str, folded: bool = False) -> dict:
-    metadata = {"tags": ["hide-cell"], "jupyter": {"source_hidden": True}, "cellView": "form"} if folded else {}
+def code(source: str, fold: str = "") -> dict:
+    """A code cell; `fold` is the tag of a folded one: hide-input shows its output, hide-cell does not."""
+    metadata = {"tags": [fold], "jupyter": {"source_hidden": True}, "cellView": "form"} if fold else {}
     return {"cell_type": "code", "metadata": metadata, "source": source, "outputs": [], "execution_count": None}
 
 
 def template(title: str, digest: str) -> dict:
     """The notebook of a chapter that is still to be written."""
-    cells = [markdown(HEADER.format(title=title)), code(SET_UP.format(number=int(digest)))]
+    figure = code(FIGURE, "hide-input")
+    figure["metadata"]["mystnb"] = {
+        "image": {"alt": "A straight line from (0, 0) to (1, 2)."},
+        "figure": {"caption": "Twice a number grows twice as fast as the number."},
+    }
+    cells = [
+        markdown(HEADER.format(title=title)),
+        code(SET_UP.format(number=int(digest)), "hide-input"),
+        markdown("## Why\n\nTODO: the question, the smallest example that shows it, and a picture of the idea before any formula."),
+        figure,
+        markdown(DERIVATION),
+        code(METHOD),
+        code(CHECK, "hide-input"),
+    ]
     cells += [markdown(f"## {name}\n\nTODO: {task}") for name, task in SECTIONS.items()]
     cells.append(markdown("## Exercises"))
     for n in (1, 2, 3):
@@ -69,7 +112,7 @@ def template(title: str, digest: str) -> dict:
         statement = "TODO: what to write, its inputs and outputs with shapes; then its checker, stub and solution."
         heading = f"### Exercise {n} {'★' * n} · Double a number{on_paper} · 5 minutes"
         cells.append(markdown(f"{heading}\n\n{statement}{WRITTEN if on_paper else ''}"))
-        cells += [code(CHECKER.format(n=n), folded=True), code(STUB.format(n=n)), code(SOLUTION.format(n=n), folded=True)]
+        cells += [code(CHECKER.format(n=n), "hide-cell"), code(STUB.format(n=n)), code(SOLUTION.format(n=n), "hide-cell")]
     cells.append(markdown(LAST))
     for number, cell in enumerate(cells, 1):
         cell["id"] = f"cell-{number:03d}"

@@ -6,28 +6,23 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_ext"))
-
-from chapters import ROOT, Chapter, chapter_paths, syllabus  # noqa: E402
+from lib.chapter.book import ROOT, chapter_paths, syllabus, unfinished
+from lib.chapter.notebook import Chapter
 
 __all__ = ["ROOT", "Chapter", "chapter_paths", "chapters_named", "one_thread", "syllabus", "unfinished", "usage"]
 
 
-def unfinished() -> list[Path]:
-    """Chapters on disk that `_toc.yml` does not list."""
-    listed = set(chapter_paths())
-    return sorted(p for p in ROOT.glob("book/[!_.]*/*.ipynb") if p not in listed)
-
-
-def chapters_named(slug: str | None) -> list[Path]:
-    """The chapter with this slug, finished or not; without a slug, all chapters of the book."""
-    if not slug:
+def chapters_named(slugs: str | None) -> list[Path]:
+    """The chapters with these slugs, finished or not, separated by spaces; without a slug, all chapters of the book."""
+    if not slugs or not slugs.strip():
         return chapter_paths()
     found = {path.stem: path for path in chapter_paths() + unfinished()}
-    if slug not in found:
+    unknown = [slug for slug in slugs.split() if slug not in found]
+    if unknown:
         known = ", ".join(sorted(found)) or "none yet"
-        sys.exit(f"There is no chapter {slug!r}: give the name of a notebook under book/ without .ipynb ({known}).")
-    return [found[slug]]
+        there_is = "; ".join(f"There is no chapter {slug!r}" for slug in unknown)
+        sys.exit(f"{there_is}: give the name of a notebook under book/ without .ipynb ({known}).")
+    return [found[slug] for slug in slugs.split()]
 
 
 def one_thread() -> dict[str, str]:

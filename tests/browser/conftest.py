@@ -10,9 +10,10 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-import yaml
-from chapters import ROOT, Chapter, chapters
 from playwright.sync_api import Page, sync_playwright
+
+from lib.chapter.book import ROOT, chapters, pages
+from lib.chapter.notebook import Chapter
 
 HTML = ROOT / "_build" / "html"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -26,13 +27,6 @@ FLAGS = [
 ]
 
 
-def pages() -> list[str]:
-    """The addresses of all pages that `_toc.yml` lists."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
-    return [f"{file}.html" for file in [toc["root"], *files]]
-
-
 def address(chapter: Chapter) -> str:
     """The address of a chapter's page."""
     return f"book/{chapter.part}/{chapter.slug}.html"
@@ -40,7 +34,7 @@ def address(chapter: Chapter) -> str:
 
 def pytest_generate_tests(metafunc):
     if "path" in metafunc.fixturenames:
-        metafunc.parametrize("path", pages())
+        metafunc.parametrize("path", [f"{page}.html" for page in pages()])
     if "chapter" in metafunc.fixturenames:
         metafunc.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
 

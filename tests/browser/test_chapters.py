@@ -3,6 +3,8 @@
 import json
 import re
 
+from lib.chapter.reading import core_and_deeper
+
 
 def test_header_card(visit, chapter):
     page = visit(chapter).page
@@ -10,7 +12,7 @@ def test_header_card(visit, chapter):
     assert card.count() == 1
     shown = card.inner_text()
     assert f"Digest {chapter.digest}" in shown
-    assert f"{chapter.header.minutes_to_read} minutes to read" in shown
+    assert f"{core_and_deeper(chapter)[0].minutes:.0f} minutes to read" in shown
     for name in ("Source note.", "You will be able to", "Needs", "Sources"):
         assert name in shown
     assert "**" not in shown and "Time:" not in shown

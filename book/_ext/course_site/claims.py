@@ -1,16 +1,44 @@
-"""The page of every claim in the book, and the totals."""
-
-from __future__ import annotations
+"""A claim on the site: the tick beside its equation, its row on the page of every claim, and the totals."""
 
 from collections import Counter
+from html import escape
 
 from docutils import nodes
+from sphinx.transforms import SphinxTransform
 
-from book_directive import BookDirective, table
-from cells import cell_id
-from chapters import Chapter, syllabus
-from equations import equation_id
-from header_card import count
+from lib.chapter.book import syllabus
+from lib.chapter.notebook import TAG, Chapter, Check, cell_anchor, equation_anchor
+
+from .pages import BookDirective, chapter_of, count, table
+
+
+class Ticks(SphinxTransform):
+    """Give every numbered equation its address and, if it is a claim, a tick for each cell that checks it."""
+
+    def apply(self):
+        chapter = chapter_of(self.env)
+        for display in list(self.document.findall(nodes.math_block)) if chapter else []:
+            tags = TAG.findall(display.astext())
+            if not tags:
+                continue
+            row = nodes.container(classes=["equation"], ids=[equation_anchor(tag) for tag in tags])
+            display.replace_self(row)
+            row += display
+            ticks = [tick(chapter.checks, tag, cell) for tag in tags for cell in checking_cells(chapter.checks, tag)]
+            if ticks:
+                row += nodes.raw("", f'<p class="ticks">{"".join(ticks)}</p>', format="html")
+
+
+def checking_cells(checks: list[Check], tag: str) -> list[int]:
+    return sorted({check.cell for check in checks if str(check.number) == tag})
+
+
+def tick(checks: list[Check], tag: str, cell: int) -> str:
+    """A link from an equation to a cell that checks it; it says what the cell shows."""
+    here = [check for check in checks if check.cell == cell and str(check.number) == tag]
+    says = "; ".join(f"{check.kind}, {check.threshold}: {check.what}" for check in here)
+    label = escape(f"Equation ({tag}) is checked. {says}")
+    return f'<a class="tick" href="#{cell_anchor(cell)}" title="{label}" aria-label="{label}">✓</a>'
 
 
 def totals(found: list[Chapter]) -> str:
@@ -56,9 +84,9 @@ class Claims(BookDirective):
     def section(self, chapter: Chapter) -> nodes.section:
         rows = [
             [
-                self.link(chapter, f"({check.number})", equation_id(str(check.number))),
+                self.link(chapter, f"({check.number})", equation_anchor(str(check.number))),
                 check.what,
-                self.link(chapter, check.kind, cell_id(check.cell)),
+                self.link(chapter, check.kind, cell_anchor(check.cell)),
                 check.threshold,
                 "; ".join(check.controls) or "–",
             ]
@@ -67,9 +95,3 @@ class Claims(BookDirective):
         title = nodes.title("", "", self.link(chapter, chapter.header.title))
         head = ["Equation", "What is shown", "Kind", "Threshold", "Mistakes rejected"]
         return nodes.section("", title, table(head, rows, ["claims"]), ids=[f"claims-{chapter.slug}"])
-
-
-def setup(app):
-    app.add_directive("totals", Totals)
-    app.add_directive("claims", Claims)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
-"""The contract of exercises: a statement, a hidden checker, a green stub, a folded solution that proves the checker."""
+"""The rules of exercises: a statement, a hidden checker, a green stub, a folded solution that proves the checker."""
 
 import re
 from collections.abc import Iterator
 
-from chapters import FOLDED, Chapter, Exercise, without_code
+from lib.chapter.notebook import Chapter, Exercise, without_code
 
 FEWEST, MOST = 3, 5
 ON_PAPER = "(on paper)"
@@ -12,7 +12,7 @@ _HEADING = re.compile(r"^#{1,3} ", re.M)
 _EXERCISE_HEADING = re.compile(r"^#+ *Exercise\b.*$", re.M)
 
 
-def violations(chapter: Chapter) -> Iterator[str]:
+def exercises(chapter: Chapter) -> Iterator[str]:
     found = chapter.exercises
     for i in chapter.indices("markdown"):
         headings = len(_EXERCISE_HEADING.findall(chapter.source(i)))
@@ -33,10 +33,10 @@ def violations(chapter: Chapter) -> Iterator[str]:
 def _exercise(chapter: Chapter, exercise: Exercise) -> Iterator[str]:
     """What one exercise lacks."""
     n = exercise.number
-    statement, prose, code = _section(chapter, exercise)
-    checker = _titled(chapter, code, f"#@title Checker for exercise {n}")
-    solution = _titled(chapter, code, f"#@title Solution to exercise {n}")
-    stub = next((i for i in code if not FOLDED & chapter.tags(i)), None)
+    statement, prose, code = section(chapter, exercise)
+    checker = _titled(chapter, code, f"Checker for exercise {n}")
+    solution = _titled(chapter, code, f"Solution to exercise {n}")
+    stub = next((i for i in code if not chapter.is_folded(i)), None)
 
     if not statement.strip():
         yield "the statement is missing; say below the heading what to write, with inputs, outputs and shapes"
@@ -70,7 +70,7 @@ def _exercise(chapter: Chapter, exercise: Exercise) -> Iterator[str]:
             yield f"{chapter.place(i)} prints a claim line; exercises are marked by their checkers, not by claims"
 
 
-def _section(chapter: Chapter, exercise: Exercise) -> tuple[str, str, list[int]]:
+def section(chapter: Chapter, exercise: Exercise) -> tuple[str, str, list[int]]:
     """An exercise's statement, all its prose, and its code cells: what stands between its heading and the next."""
     pieces, code = [], []
     for i in range(exercise.cell, len(chapter.cells)):
@@ -87,8 +87,6 @@ def _section(chapter: Chapter, exercise: Exercise) -> tuple[str, str, list[int]]
     return pieces[0], "\n".join(pieces), code
 
 
-def _titled(chapter: Chapter, cells: list[int], first_line: str) -> int | None:
-    """The folded cell that begins with this line."""
-    return next(
-        (i for i in cells if FOLDED & chapter.tags(i) and chapter.source(i).split("\n")[0].strip() == first_line), None
-    )
+def _titled(chapter: Chapter, cells: list[int], title: str) -> int | None:
+    """The folded cell with this title."""
+    return next((i for i in cells if chapter.is_folded(i) and chapter.title(i) == title), None)

@@ -1,30 +1,28 @@
 """The card at the top of a chapter, made of the typed header and of what the notebook contains."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-from addresses import Addresses, addresses
-from chapters import Chapter
+from lib.chapter.addresses import Addresses, addresses
+from lib.chapter.notebook import Chapter
+from lib.chapter.reading import core_and_deeper
+
+from .pages import chapter_of, count
 
 ROWS = ("You will be able to", "Needs", "Sources")
 
 
-def count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def facts(chapter: Chapter) -> str:
     """One line of figures."""
-    header = chapter.header
-    items = [
-        f"Digest {chapter.digest}",
-        f"{header.minutes_to_read} minutes to read",
-        f"{header.minutes_to_work} to work",
+    core, deeper = core_and_deeper(chapter)
+    items = [f"Digest {chapter.digest}", f"{core.minutes:.0f} minutes to read"]
+    if deeper.words:
+        items.append(f"{deeper.minutes:.0f} deeper")
+    items += [
+        f"{chapter.header.minutes_to_work} to work",
         f"{count(len(chapter.claim_numbers), 'claim')} checked",
         count(len(chapter.exercises), "exercise"),
     ]
@@ -34,26 +32,24 @@ def facts(chapter: Chapter) -> str:
 def buttons(chapter: Chapter, docname: str, where: Addresses) -> str:
     """The ways to run a chapter and to answer to it, for a copy of the book with or without an address."""
     top = "../" * docname.count("/")
-    standalone = f"{top}standalone/{chapter.slug}.ipynb"
-    source = where.source(f"{docname}.ipynb")
-    links = [f'<a href="{escape(where.colab(chapter.slug))}">Open in Colab</a>'] if where.colab(chapter.slug) else []
-    links.append(f'<a href="{standalone}" download>Standalone notebook</a>')
-    if source:
-        links.append(f'<a href="{escape(source)}">Source</a>')
-    else:
-        links.append(f'<a href="{top}_sources/{docname}.ipynb" download>Source</a>')
+    links = [f'<a href="{top}standalone/{chapter.slug}.ipynb" download>Standalone notebook</a>']
     notes = []
-    if not where.colab(chapter.slug):
-        notes.append(
-            "To run this chapter in Colab, download the standalone notebook, open "
-            '<a href="https://colab.research.google.com">Colab</a> and choose <em>File</em>, <em>Upload notebook</em>.'
-        )
-    if where.issues:
+    if where.repository:
+        links.append(f'<a href="{escape(where.source(f"{docname}.ipynb"))}">Source</a>')
         links.append(f'<a href="{escape(where.issues)}">Report an error</a>')
     else:
+        links.append(f'<a href="{top}_sources/{docname}.ipynb" download>Source</a>')
         notes.append(
             "To report an error, write to whoever gave you this copy of the book; name the chapter and the "
             "equation or the exercise."
+        )
+    if colab := where.colab(chapter.slug):
+        links.insert(0, f'<a href="{escape(colab)}">Open in Colab</a>')
+    else:
+        notes.insert(
+            0,
+            "To run this chapter in Colab, download the standalone notebook, open "
+            '<a href="https://colab.research.google.com">Colab</a> and choose <em>File</em>, <em>Upload notebook</em>.',
         )
     row = '<p class="buttons">' + " ".join(links) + "</p>"
     return row + (f'<p class="notes">{" ".join(notes)}</p>' if notes else "")
@@ -69,17 +65,9 @@ def definition(item: nodes.list_item) -> tuple[str, nodes.definition_list_item]:
 
 
 class HeaderCard(SphinxTransform):
-    """Runs before call-outs are made, since the source note is typed as one."""
-
-    default_priority = 190
-
     def apply(self):
-        docname = self.env.docname
-        path = Path(self.env.doc2path(docname))
-        if path.suffix != ".ipynb":
-            return
-        chapter = Chapter(path)
-        if not chapter.has_header:  # equations.report_problems says so
+        chapter = chapter_of(self.env)
+        if not (chapter and chapter.has_header):  # the build reports a missing header
             return
         section = self.document.next_node(nodes.section)
         note, rows = section.next_node(nodes.block_quote), section.next_node(nodes.bullet_list)
@@ -88,14 +76,9 @@ class HeaderCard(SphinxTransform):
             "",
             nodes.container("", *note.children, classes=["source-note"]),
             nodes.definition_list("", *[items[name] for name in ROWS]),
-            nodes.raw("", facts(chapter) + buttons(chapter, docname, addresses()), format="html"),
+            nodes.raw("", facts(chapter) + buttons(chapter, self.env.docname, addresses()), format="html"),
             classes=["header-card"],
         )
         rows.parent.remove(rows)
         note.replace_self(card)
         self.env.note_dependency(str(Path(self.env.srcdir, "_config.yml")))
-
-
-def setup(app):
-    app.add_transform(HeaderCard)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

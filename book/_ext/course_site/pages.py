@@ -1,6 +1,4 @@
-"""What the pages share that are made from all chapters at once."""
-
-from __future__ import annotations
+"""What the parts of the extension share: the chapter of a page, and directives made from all chapters at once."""
 
 from pathlib import Path
 
@@ -8,7 +6,18 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from chapters import Chapter, chapters
+from lib.chapter.book import chapters
+from lib.chapter.notebook import Chapter
+
+
+def chapter_of(env) -> Chapter | None:
+    """The chapter that is being read; None on a page that is no notebook."""
+    path = Path(env.doc2path(env.docname))
+    return Chapter(path) if path.suffix == ".ipynb" else None
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 class BookDirective(SphinxDirective):

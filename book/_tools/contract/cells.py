@@ -1,12 +1,17 @@
-"""The contract of code cells: plain Python, short where it shows, folded in one way, nothing exempt that verifies."""
+"""The rules of code cells: plain Python, short where it shows, folded in one way, nothing exempt that verifies."""
 
 import ast
 import re
 from collections.abc import Iterator
 
-from chapters import EXEMPT, FOLDED, Chapter
+from lib.chapter.notebook import EXEMPT, FOLDED, Chapter
+from lib.chapter.reading import visible_lines
+from lib.course.line import parse
+
+from .code import calls_claims, parsed
 
 MOST_LINES = 25
+FOLD = "a tag (hide-input or hide-cell), jupyter.source_hidden true and cellView 'form'"
 TAGS = FOLDED | {EXEMPT}
 METADATA = frozenset({"tags", "jupyter", "cellView", "mystnb"})
 
@@ -15,7 +20,7 @@ _EXERCISE_LINE = re.compile(r"^Exercise \d+:", re.M)
 _INSTALLS = re.compile(r"\bpip3? install\b|\bconda install\b")
 
 
-def violations(chapter: Chapter) -> Iterator[str]:
+def cells(chapter: Chapter) -> Iterator[str]:
     for i, cell in enumerate(chapter.cells):
         tags = cell["metadata"].get("tags", [])
         for tag in sorted(set(tags)):
@@ -31,53 +36,36 @@ def violations(chapter: Chapter) -> Iterator[str]:
     yield from _set_up(chapter)
 
 
-def visible_lines(chapter: Chapter) -> dict[int, int]:
-    """Lines that are not blank of every code cell that a reader sees unfolded."""
-    return {
-        i: sum(bool(line.strip()) for line in chapter.source(i).splitlines())
-        for i in chapter.indices("code")
-        if not FOLDED & chapter.tags(i)
-    }
-
-
 def _cell(chapter: Chapter, i: int) -> Iterator[str]:
     source, metadata = chapter.source(i), chapter.cells[i]["metadata"]
     if not source.strip():
         yield "the cell is empty; remove it"
     try:
-        tree = ast.parse(source)
+        ast.parse(source)
     except SyntaxError as error:
         yield f"not plain Python (line {error.lineno}); no magics, no shell commands"
-        tree = ast.Module([], [])
     if _INSTALLS.search(source):
         yield "installs packages; notebooks hold no installation code, the build adds it to the standalone ones"
     if marker := _NBVAL_COMMENT.search(source):
         yield f"remove the comment {marker[0].strip()!r}; a cell is exempt only by the tag {EXEMPT}"
-    lines = visible_lines(chapter).get(i, 0)
+    lines = visible_lines(chapter, i)
     if lines > MOST_LINES:
         yield f"{lines} lines; a visible cell has at most {MOST_LINES}: split it or move its tools to lib"
     folded = (
-        bool(FOLDED & chapter.tags(i)),
+        chapter.is_folded(i),
         metadata.get("jupyter") == {"source_hidden": True},
         metadata.get("cellView") == "form",
     )
     if any(folded) and not all(folded) or "jupyter" in metadata and not folded[1]:
-        yield "half folded; give it the tag hide-cell, jupyter.source_hidden and cellView 'form', or none of them"
-    if EXEMPT in chapter.tags(i) and _verifies(chapter, i, tree):
+        yield f"half folded; give it {FOLD}, or none of them"
+    if EXEMPT in chapter.tags(i) and _verifies(chapter, i, parsed(source)):
         yield f"an exempt cell verifies; remove {EXEMPT} or move the claims and checkers to a cell of their own"
 
 
 def _verifies(chapter: Chapter, i: int, tree: ast.Module) -> bool:
-    calls = {node.func.value.id for node in ast.walk(tree) if _is_method_call(node)}
-    calls_prover = any(_is_method_call(node) and node.func.attr == "prove" for node in ast.walk(tree))
+    proves = any(isinstance(node, ast.Attribute) and node.attr == "prove" for node in ast.walk(tree))
     output = chapter.output_text(i)
-    return bool("claims" in calls or calls_prover or "✓ (" in output or _EXERCISE_LINE.search(output))
-
-
-def _is_method_call(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
-    )
+    return proves or calls_claims(tree) or any(parse(output)) or bool(_EXERCISE_LINE.search(output))
 
 
 def _set_up(chapter: Chapter) -> Iterator[str]:

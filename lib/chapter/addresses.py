@@ -1,14 +1,12 @@
 """Where this copy of the book is published: everything follows from `repository.url` in `_config.yml`."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from chapters import ROOT
+from lib.chapter.book import ROOT
 
 PUBLISHED_BRANCH = "gh-pages"
 

@@ -1,9 +1,7 @@
 """Make notebooks that run anywhere: each carries `lib`, and needs neither the repository nor an installation of it.
 
-python book/_tools/standalone.py OUTDIR
+    python -m lib.chapter.standalone OUTDIR
 """
-
-from __future__ import annotations
 
 import base64
 import io
@@ -13,10 +11,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "book" / "_ext"))
-from addresses import addresses  # noqa: E402
-from chapters import chapter_paths, text  # noqa: E402
+from lib.chapter.addresses import addresses
+from lib.chapter.book import ROOT, chapter_paths
+from lib.chapter.notebook import text
 
 SET_UP = '''\
 #@title Set-up: run this first
@@ -44,10 +41,10 @@ _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)([^)#\s]+)\.(ipynb|md|py)(
 
 
 def pack_lib() -> str:
-    """The package `lib`, zipped and written in base64; the same sources give the same text."""
+    """What notebooks need of `lib`, zipped and written in base64; the same sources give the same text."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted((ROOT / "lib").rglob("*.py")):
+        for path in sorted(set((ROOT / "lib").rglob("*.py")) - set((ROOT / "lib" / "chapter").rglob("*.py"))):
             entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
@@ -105,6 +102,6 @@ def write_all(folder: Path) -> list[Path]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python book/_tools/standalone.py OUTDIR")
+        sys.exit("usage: python -m lib.chapter.standalone OUTDIR")
     for path in write_all(Path(sys.argv[1])):
         print(path)

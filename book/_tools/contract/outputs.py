@@ -1,9 +1,9 @@
-"""The contract of stored outputs: those of one clean run, the same on every machine, with pictures described."""
+"""The rules of stored outputs: those of one clean run, the same on every machine, with pictures described."""
 
 import re
 from collections.abc import Iterator
 
-from chapters import Chapter, text
+from lib.chapter.notebook import Chapter, text
 
 # What must not stand in an output, and what to do about it.
 NOISE = {
@@ -15,7 +15,7 @@ NOISE = {
 }
 
 
-def violations(chapter: Chapter) -> Iterator[str]:
+def outputs(chapter: Chapter) -> Iterator[str]:
     for due, i in enumerate(chapter.indices("code"), 1):
         count = chapter.cells[i].get("execution_count")
         if count != due:

@@ -1,17 +1,18 @@
-"""The contract of prose: plain Markdown that every notebook viewer shows, and links that lead somewhere."""
+"""The rules of prose: plain Markdown that every notebook viewer shows, and links that lead somewhere."""
 
-import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chapters import Chapter, chapter_paths, text
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.anchors import anchors_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from lib.chapter.book import chapter_paths
+from lib.chapter.notebook import Chapter
 
 HTML = frozenset({"details", "summary"})
 
@@ -31,7 +32,7 @@ _PARSER = MarkdownIt("commonmark").enable("table")
 _PARSER.use(dollarmath_plugin, double_inline=True).use(anchors_plugin, max_level=4)
 
 
-def violations(chapter: Chapter, root: Path) -> Iterator[str]:
+def prose(chapter: Chapter, root: Path) -> Iterator[str]:
     for i in chapter.indices("markdown"):
         tokens = list(_flat(_PARSER.parse(chapter.source(i))))
         for problem in (*_plain(tokens), *_links(tokens, chapter.path, root)):
@@ -101,8 +102,5 @@ def _target(link: str, path: Path, root: Path) -> Iterator[str]:
 @lru_cache
 def _anchors(path: Path, changed: int) -> frozenset[str]:
     """The anchors of a page's headings; `changed` is the file's time, so that an edited file is read again."""
-    source = path.read_text(encoding="utf-8")
-    if path.suffix == ".ipynb":
-        cells = json.loads(source)["cells"]
-        source = "\n\n".join(text(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    source = Chapter(path).prose() if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
     return frozenset(t.attrs["id"] for t in _PARSER.parse(source) if t.type == "heading_open" and "id" in t.attrs)

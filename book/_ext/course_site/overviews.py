@@ -1,16 +1,18 @@
-"""Overviews of the book: the learning map, the page of all digests, and the chapters' sources."""
-
-from __future__ import annotations
+"""Overviews of the book: the learning map, all digests, what libraries do in production, and the chapters' sources."""
 
 import re
+from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util import logging
 
-from book_directive import BookDirective, table
-from chapters import Chapter, syllabus
+from lib.chapter.book import syllabus
+from lib.chapter.notebook import Chapter
+from lib.chapter.reading import core_and_deeper
+
+from .pages import BookDirective, table
 
 LOGGER = logging.getLogger(__name__)
 _CHAPTER_LINK = re.compile(r"\]\(([^)#\s]+\.ipynb)")
@@ -52,12 +54,12 @@ class LearningMap(BookDirective):
         return [levels] if levels.children else [nodes.paragraph("", "No chapter has been written yet.")]
 
     def card(self, chapter: Chapter, before: list[Chapter]) -> nodes.list_item:
-        header = chapter.header
-        minutes = f"{header.minutes_to_read} minutes to read, {header.minutes_to_work} to work"
+        core, _ = core_and_deeper(chapter)
+        minutes = f"{core.minutes:.0f} minutes to read, {chapter.header.minutes_to_work} to work"
         after = nodes.paragraph("", minutes, classes=["after"])
         for i, other in enumerate(before):
             after += [nodes.Text(", " if i else "; needs "), self.link(other, other.header.title)]
-        title = nodes.paragraph("", "", self.link(chapter, header.title), classes=["title"])
+        title = nodes.paragraph("", "", self.link(chapter, chapter.header.title), classes=["title"])
         return nodes.list_item("", title, after)
 
 
@@ -82,6 +84,27 @@ class Digests(BookDirective):
         return self.link(chapter, chapter.header.title)
 
 
+class Production(BookDirective):
+    """`{production}`: library by library, where it departs from the chapters; each row is pinned by a test."""
+
+    def run(self):
+        by_library = defaultdict(list)
+        for chapter in self.read_chapters():
+            for library, function, *says in (chapter.production or [])[1:]:
+                name, _, version = library.partition(" ")
+                cells = [self.parsed(cell) for cell in (function, *says)]
+                by_library[name].append([version, *cells, self.link(chapter, chapter.header.title)])
+        head = ["Version", "Function", "What it does", "What follows", "Chapter"]
+        return [
+            nodes.section("", nodes.title("", name), table(head, rows, ["production"]), ids=[f"production-{name}"])
+            for name, rows in sorted(by_library.items())
+        ]
+
+    def parsed(self, markdown: str) -> nodes.inline:
+        content, _ = self.state.inline_text(markdown, self.lineno)
+        return nodes.inline("", "", *content)
+
+
 class Sources(BookDirective):
     """`{sources}`: what every chapter is built on, as its header names it."""
 
@@ -93,10 +116,3 @@ class Sources(BookDirective):
             term = nodes.term("", "", self.link(chapter, chapter.header.title))
             items.append(nodes.definition_list_item("", term, body))
         return [nodes.definition_list("", *items)] if items else []
-
-
-def setup(app):
-    app.add_directive("learning-map", LearningMap)
-    app.add_directive("digests", Digests)
-    app.add_directive("sources", Sources)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

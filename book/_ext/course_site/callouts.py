@@ -16,10 +16,6 @@ def bold_phrase(quote: nodes.block_quote) -> nodes.strong | None:
 
 
 class Callouts(SphinxTransform):
-    """Runs before quotation marks are educated, which would change the node's text."""
-
-    default_priority = 200
-
     def apply(self):
         for quote in list(self.document.findall(nodes.block_quote)):
             phrase = bold_phrase(quote)
@@ -30,8 +26,3 @@ class Callouts(SphinxTransform):
             look = LOOKS.get(title, "note")
             body = [child for child in quote.children if child.astext().strip()]
             quote.replace_self(nodes.admonition("", nodes.title("", title), *body, classes=["callout", look]))
-
-
-def setup(app):
-    app.add_transform(Callouts)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,30 +1,30 @@
 """What a chapter notebook says of itself, read from its cells and stored outputs.
 
-The site's extensions, the contract and the tools all read chapters through this module, so that an equation, a check,
-an exercise and the header mean the same everywhere.
+An equation, a check, an exercise and the header mean the same to the site, to the contract and to the tools, because
+all of them read chapters here.
 """
-
-from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import yaml
+from lib.course.line import Line, parse
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDED = frozenset({"hide-cell", "hide-input"})
 EXEMPT = "nbval-ignore-output"
+TAG = re.compile(r"\\tag\{(D?\d+)\}")
+PRODUCTION_HEAD = ("Library", "Function", "What it does", "What follows")
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.M | re.S)
 _DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
-_TAG = re.compile(r"\\tag\{(D?\d+)\}")
-_CHECK = re.compile(r"^✓ \((\d+)\) (\w+) · (.*)$", re.M)
 _EXERCISE = re.compile(r"^### Exercise (\d+) (★{1,3}) · (.+?) · (\d+) minutes$", re.M)
 _HEADER_ROW = re.compile(r"^- \*\*(Sources|You will be able to|Needs|Time):\*\* (.+?)(?=\n- \*\*|\Z)", re.M | re.S)
-_TIME = re.compile(r"(\d+) minutes to read, (\d+) to work")
+_TO_WORK = re.compile(r"(\d+) (?:minutes )?to work")
+_PRODUCTION = re.compile(r"^## In production *$(.*?)(?=^##? |\Z)", re.M | re.S)
+_PIPE = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,16 @@ class Equation:
     tex: str
     cell: int
 
+    @property
+    def is_claim(self) -> bool:
+        return bool(self.tag and self.tag.isdigit())
+
 
 @dataclass(frozen=True)
-class Check:
-    """One line that a passing claim printed."""
+class Check(Line):
+    """The line of a check that passed, and the cell that printed it."""
 
-    number: int
-    kind: str
-    threshold: str
-    what: str
-    controls: tuple[str, ...]
-    cell: int
+    cell: int = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,21 @@ class Header:
     sources: str
     outcomes: str
     needs: str
-    minutes_to_read: int
-    minutes_to_work: int
+    time: str
+
+    @property
+    def minutes_to_work(self) -> int:
+        return int(_TO_WORK.search(self.time)[1])
+
+
+def equation_anchor(tag: str) -> str:
+    """The address, within its page, of a numbered equation."""
+    return f"eq-{tag}"
+
+
+def cell_anchor(cell: int) -> str:
+    """The address, within its page, of the cell at a position of the notebook."""
+    return f"cell-{cell + 1}"
 
 
 def text(value: str | list[str] | None) -> str:
@@ -80,24 +92,18 @@ def without_code(markdown: str) -> str:
     return _CODE.sub("", markdown)
 
 
-def displays(markdown: str) -> list[str]:
-    """The contents of the `$$…$$` blocks of a Markdown text, code excepted."""
-    return _DISPLAY.findall(without_code(markdown))
-
-
 def parse_header(markdown: str) -> Header:
     """Read the typed header of a chapter; a ValueError says what is missing and what it should look like."""
     title = re.match(r"# (.+)", markdown)
     note = re.search(r"^> \*\*Source note\.\*\* (.+?)(?=\n\n|\Z)", markdown, re.M | re.S)
     rows = {name: " ".join(value.split()) for name, value in _HEADER_ROW.findall(markdown)}
-    time = _TIME.search(rows.get("Time", ""))
     expected = {
         "# Title": title,
         "> **Source note.** two or three sentences": note,
         "- **Sources:** links": rows.get("Sources"),
         "- **You will be able to:** …": rows.get("You will be able to"),
         "- **Needs:** …": rows.get("Needs"),
-        "- **Time:** 30 minutes to read, 45 to work": time,
+        "- **Time:** 45 minutes to work": _TO_WORK.search(rows.get("Time", "")),
     }
     missing = [line for line, found in expected.items() if not found]
     if missing:
@@ -108,8 +114,7 @@ def parse_header(markdown: str) -> Header:
         sources=rows["Sources"],
         outcomes=rows["You will be able to"],
         needs=rows["Needs"],
-        minutes_to_read=int(time[1]),
-        minutes_to_work=int(time[2]),
+        time=rows["Time"],
     )
 
 
@@ -129,7 +134,7 @@ class Chapter:
 
     @cached_property
     def header(self) -> Header:
-        return parse_header(self.source(0))
+        return parse_header(self.source(0) if self.cells else "")
 
     @property
     def has_header(self) -> bool:
@@ -140,7 +145,12 @@ class Chapter:
             return False
 
     def source(self, cell: int) -> str:
-        return text(self.cells[cell]["source"])
+        return text(self.cells[cell]["source"]).replace("\r\n", "\n")
+
+    def title(self, cell: int) -> str:
+        """What the first line of a code cell, `#@title …`, says that the cell holds; "" without one."""
+        first, _, _ = self.source(cell).partition("\n")
+        return first.removeprefix("#@title ").strip() if first.startswith("#@title ") else ""
 
     def place(self, cell: int) -> str:
         """How messages name a cell: its position from 1 and the beginning of its text."""
@@ -150,9 +160,16 @@ class Chapter:
     def tags(self, cell: int) -> set[str]:
         return set(self.cells[cell]["metadata"].get("tags", []))
 
+    def is_folded(self, cell: int) -> bool:
+        return bool(FOLDED & self.tags(cell))
+
     def indices(self, cell_type: str) -> list[int]:
         """Positions of the cells of a type: "markdown" or "code"."""
         return [i for i, cell in enumerate(self.cells) if cell["cell_type"] == cell_type]
+
+    def prose(self) -> str:
+        """All Markdown cells, joined."""
+        return "\n\n".join(self.source(i) for i in self.indices("markdown"))
 
     def output_text(self, cell: int) -> str:
         """What a code cell printed or returned as text, in its stored outputs."""
@@ -166,20 +183,16 @@ class Chapter:
     def equations(self) -> list[Equation]:
         found = []
         for i in self.indices("markdown"):
-            for tex in displays(self.source(i)):
-                tags = _TAG.findall(tex)
+            for tex in _DISPLAY.findall(without_code(self.source(i))):
+                tags = TAG.findall(tex)
                 found += [Equation(tag, tex.strip(), i) for tag in tags or [None]]
         return found
 
     @cached_property
     def checks(self) -> list[Check]:
-        found = []
-        for i in self.indices("code"):
-            for number, kind, rest in _CHECK.findall(self.output_text(i)):
-                threshold, what, *last = rest.split(" · ")
-                controls = tuple(last[0].removeprefix("rejects: ").split("; ")) if last else ()
-                found.append(Check(int(number), kind, threshold, what, controls, i))
-        return found
+        return [
+            Check(**vars(line), cell=i) for i in self.indices("code") for line in parse(self.output_text(i))[0]
+        ]
 
     @cached_property
     def exercises(self) -> list[Exercise]:
@@ -192,32 +205,30 @@ class Chapter:
     @property
     def claim_numbers(self) -> set[int]:
         """Numbers of the equations that are claims: tagged, and not a definition."""
-        return {int(e.tag) for e in self.equations if e.tag and e.tag.isdigit()}
+        return {int(e.tag) for e in self.equations if e.is_claim}
 
-    @property
-    def unchecked(self) -> set[int]:
-        """Numbers of the claims for which no check passed in the stored outputs."""
-        return self.claim_numbers - {check.number for check in self.checks}
+    def unproved(self) -> Iterator[str]:
+        """Equations without a check that passed, and checks without an equation: what may not be published."""
+        checked = {check.number for check in self.checks}
+        for equation in self.equations:
+            if equation.is_claim and int(equation.tag) not in checked:
+                yield (
+                    f"{self.place(equation.cell)}: equation ({equation.tag}) has no check; verify it with a function "
+                    f"of lib.course.claims that is given the number {equation.tag}, and run the chapter (make run)"
+                )
+        for check in self.checks:
+            if check.number not in self.claim_numbers:
+                yield (
+                    f"{self.place(check.cell)}: check ({check.number}) has no equation; tag the equation that it "
+                    "verifies or correct the number"
+                )
 
-    @property
-    def strays(self) -> set[int]:
-        """Numbers of the checks that belong to no equation."""
-        return {check.number for check in self.checks} - self.claim_numbers
-
-
-def syllabus(root: Path = ROOT) -> list[dict]:
-    """The plan of the book: parts in order, each with its title and its chapters (digest, slug, title)."""
-    return yaml.safe_load((root / "book" / "syllabus.yml").read_text(encoding="utf-8"))
-
-
-def chapter_paths(root: Path = ROOT) -> list[Path]:
-    """The notebooks that `_toc.yml` lists, in its order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    files = [entry["file"] for part in toc.get("parts", []) for entry in part.get("chapters", [])]
-    paths = [root / f if f.endswith(".ipynb") else root / f"{f}.ipynb" for f in files]
-    return [path for path in paths if path.exists()]
-
-
-def chapters(root: Path = ROOT) -> list[Chapter]:
-    """The chapters that are in the book, in reading order."""
-    return [Chapter(path) for path in chapter_paths(root)]
+    @cached_property
+    def production(self) -> list[tuple[str, ...]] | None:
+        """The table under `## In production`, row by row with its head, as Markdown; None without the section."""
+        section = _PRODUCTION.search(self.prose())
+        if not section:
+            return None
+        rows = [line.strip() for line in section[1].splitlines() if line.lstrip().startswith("|")]
+        cells = [tuple(cell.strip() for cell in _PIPE.split(row.strip("|"))) for row in rows]
+        return [row for row in cells if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]

@@ -22,7 +22,7 @@ def copy_mathjax(app):
 
 
 def add_stylesheet(app):
-    app.config.html_static_path.append(str(Path(__file__).parent / "static"))
+    app.config.html_static_path.append(str(Path(__file__).parents[1] / "static"))
     app.add_css_file("course.css")
 
 
@@ -40,4 +40,3 @@ def setup(app):
     app.connect("builder-inited", copy_mathjax)
     app.connect("builder-inited", add_stylesheet)
     app.connect("html-page-context", drop_thebe, priority=900)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,61 @@
+"""The one Sphinx extension of the book: what only a website can do is added here, never typed into a cell."""
+
+from pathlib import Path
+
+from sphinx.util import logging
+
+from lib.chapter.book import chapters
+from lib.chapter.standalone import write_all
+
+from . import assets, callouts, cells, claims, header_card, mathematics, overviews
+
+LOGGER = logging.getLogger(__name__)
+
+# In the order in which they run.
+TRANSFORMS = {
+    180: cells.CodeCells,
+    190: header_card.HeaderCard,  # before call-outs, as the source note is typed as one
+    200: callouts.Callouts,  # before quotation marks are educated, which changes texts
+    205: mathematics.LiftDisplays,
+    210: claims.Ticks,
+}
+POST_TRANSFORMS = {400: mathematics.NumberedMath, 410: mathematics.GluePunctuation}
+DIRECTIVES = {
+    "totals": claims.Totals,
+    "claims": claims.Claims,
+    "learning-map": overviews.LearningMap,
+    "digests": overviews.Digests,
+    "production": overviews.Production,
+    "sources": overviews.Sources,
+}
+
+
+def report_problems(app, env, docnames):
+    """Every build says what may not be published, not only the one that reads a changed chapter."""
+    for chapter in chapters(Path(app.srcdir)):
+        problems = list(chapter.unproved())
+        if not chapter.has_header:
+            problems.append("the header cannot be read: type it in the first cell, as CONTRIBUTING.md shows it")
+        for problem in problems:
+            LOGGER.warning(problem, location=(env.path2doc(str(chapter.path)), None), type="course")
+
+
+def write_notebooks(app, exception):
+    if exception is None and app.builder.format == "html":
+        write_all(Path(app.outdir, "standalone"))
+
+
+def setup(app):
+    for priority, transform in TRANSFORMS.items():
+        transform.default_priority = priority
+        app.add_transform(transform)
+    for priority, transform in POST_TRANSFORMS.items():
+        transform.default_priority = priority
+        app.add_post_transform(transform)
+    for name, directive in DIRECTIVES.items():
+        app.add_directive(name, directive)
+    app.connect("env-before-read-docs", report_problems)
+    app.connect("build-finished", write_notebooks)
+    cells.setup(app)
+    assets.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,41 @@
+"""Code cells on the site: every cell has an address, and a folded cell says what it holds."""
+
+from html import escape
+
+from docutils import nodes
+from myst_nb.sphinx_ import HideCodeCellNode
+from sphinx.transforms import SphinxTransform
+
+from lib.chapter.notebook import cell_anchor
+from lib.course.line import parse
+
+from .pages import chapter_of
+
+
+class CodeCells(SphinxTransform):
+    """A fold is labelled with the cell's title, `#@title Checker for exercise 1`, which is Colab's own form."""
+
+    def apply(self):
+        chapter = chapter_of(self.env)
+        for cell in self.document.findall(nodes.container):
+            if cell.get("nb_element") != "cell_code":
+                continue
+            index = cell["cell_index"]
+            cell["ids"].append(cell_anchor(index))
+            if cell.get("hide_mode") and chapter.title(index):
+                cell["prompt_show"] = cell["prompt_hide"] = chapter.title(index)
+            for output in cell.findall(nodes.literal_block):
+                if parse(output.astext())[0]:
+                    output["classes"].append("checks")
+
+
+def open_fold(translator, node):
+    translator.body.append(f'<details class="fold"><summary>{escape(node["prompt_show"])}</summary>\n')
+
+
+def close_fold(translator, node):
+    translator.body.append("</details>\n")
+
+
+def setup(app):
+    app.add_node(HideCodeCellNode, override=True, html=(open_fold, close_fold))

@@ -1,0 +1,1 @@
+"""What the site, the contract and the authors' tools read of a chapter. Not part of the standalone notebooks."""

@@ -1,0 +1,36 @@
+"""Where the book's chapters are, and what is planned."""
+
+from pathlib import Path
+
+import yaml
+
+from lib.chapter.notebook import Chapter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def syllabus(root: Path = ROOT) -> list[dict]:
+    """The plan of the book: parts in order, each with its title and its chapters (digest, slug, title)."""
+    return yaml.safe_load((root / "book" / "syllabus.yml").read_text(encoding="utf-8"))
+
+
+def pages(root: Path = ROOT) -> list[str]:
+    """The pages that `_toc.yml` lists, in its order and without suffix."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [entry["file"] for part in toc.get("parts", []) for entry in part.get("chapters", [])]
+    return [file.removesuffix(".ipynb") for file in [toc["root"], *listed]]
+
+
+def chapter_paths(root: Path = ROOT) -> list[Path]:
+    """The notebooks that `_toc.yml` lists, in its order."""
+    return [path for page in pages(root) if (path := root / f"{page}.ipynb").exists()]
+
+
+def chapters(root: Path = ROOT) -> list[Chapter]:
+    """The chapters that are in the book, in reading order."""
+    return [Chapter(path) for path in chapter_paths(root)]
+
+
+def unfinished(root: Path = ROOT) -> list[Path]:
+    """Notebooks on disk that `_toc.yml` does not list."""
+    return sorted(set(root.glob("book/[!_.]*/*.ipynb")) - set(chapter_paths(root)))
