@@ -5,9 +5,12 @@ from collections.abc import Callable
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
-_ARITHMETIC = ("add", "sub", "rsub", "mul", "div", "neg")  # rsub: a number minus a tensor
+from lib.course.arithmetic import arithmetic
+
+# Where torch's registry of products has nothing: which argument holds the matrix, or one of the vectors.
+_VECTOR_PRODUCTS = {"dot": 0, "vdot": 0, "mv": 0, "addmv": 1}
 
 
 def counted(function: Callable) -> Callable:
@@ -27,17 +30,23 @@ def parameter_count(module: torch.nn.Module) -> int:
 
 
 def matmul_flops(function: Callable, *args) -> int:
-    """Floating-point operations of the matrix products and convolutions in one call (a multiply-add counts two)."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        function(*args)
-    return counter.get_total_flops()
+    """Floating-point operations of the matrix products and convolutions in one call (a multiply-add counts two).
+
+    Products of a matrix with a vector and of two vectors are among them; a product with the zeros that forward mode puts
+    where there is no tangent is not.
+    """
+    return _count(_products, function, args)
 
 
 def elementwise_operations(function: Callable, *args) -> int:
-    """Additions, subtractions, multiplications, divisions and negations of single numbers in one call."""
-    with _ElementwiseCounter() as counter:
-        function(*args)
-    return counter.total
+    """Additions, subtractions, multiplications, divisions and negations of single numbers in one call.
+
+    A sum of n numbers is n - 1 additions; a whole power k is |k| - 1 products, and a division if k < 0; means,
+    variances, norms and softmax count what their formulas say, and a bias one addition for each output. Comparisons,
+    copies, roots and functions like exp or sigmoid count nothing; matrix products belong to `matmul_flops`. Complex
+    numbers, and an operation that `lib.course.arithmetic` does not know, raise a `ValueError`.
+    """
+    return _count(arithmetic, function, args)
 
 
 def saved_bytes(function: Callable, *args) -> int:
@@ -46,20 +55,59 @@ def saved_bytes(function: Callable, *args) -> int:
 
     def pack(tensor):
         storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
+        storages[storage._cdata] = storage  # kept alive, so that no address is used twice
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = function(*args)  # kept alive, so that no address is used twice
-    del output
-    return sum(storages.values())
+        function(*args)
+    return sum(storage.nbytes() for storage in storages.values())
 
 
-class _ElementwiseCounter(TorchDispatchMode):
-    total = 0
+def _count(count, function, args):
+    """The total of `count` over torch's operations in one call; fused layers are taken apart first."""
+    fast_layers, onednn = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.mkldnn.enabled = False
+    try:
+        with sdpa_kernel(SDPBackend.MATH), _Counter(count) as counter:
+            function(*args)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_layers)
+        torch.backends.mkldnn.enabled = onednn
+    return counter.total
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up `count(operation, args, kwargs, result)` over torch's operations."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count, self.total, self.forward_mode = count, 0, False
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        if operation.__name__.split(".")[0].rstrip("_") in _ARITHMETIC:
-            self.total += result.numel()
+        kwargs = kwargs or {}
+        with self:  # inference mode hands over whole what consists of several operations
+            result = operation.decompose(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        result = operation(*args, **kwargs)
+        if operation.namespace != "aten":  # forward mode works out shapes with operations of another kind
+            return result
+        self.forward_mode |= operation is torch.ops.aten._efficientzerotensor.default
+        if self.forward_mode and any(map(_is_missing_tangent, args)):
+            return result.new_zeros(()).expand(result.shape) if _products(operation, args, kwargs, result) else result
+        self.total += self.count(operation, args, kwargs, result)
         return result
+
+
+def _is_missing_tangent(value):
+    """Whether it is one zero spread over a shape."""
+    return isinstance(value, torch.Tensor) and value.ndim > 0 and not any(value.stride()) and not value.any()
+
+
+def _products(operation, args, kwargs, result):
+    name = operation.overloadpacket.__name__.rstrip("_")
+    if name in _VECTOR_PRODUCTS:
+        return 2 * args[_VECTOR_PRODUCTS[name]].numel()
+    formula = flop_registry.get(getattr(torch.ops.aten, name, None))
+    return formula(*args, **kwargs, out_val=result) if formula else 0

@@ -1,5 +1,8 @@
+import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.func import jvp
 
 from lib.course import meters
 
@@ -22,6 +25,57 @@ def test_fused_attention_is_counted():
     assert meters.matmul_flops(F.scaled_dot_product_attention, q, q, q) == 2 * (2 * 2 * 5 * 5 * 8)
 
 
+M, V = torch.ones(3, 4), torch.ones(4)
+PRODUCTS = {
+    "matrix and vector": (lambda: M @ V, 2 * 3 * 4),
+    "vector and matrix": (lambda: torch.ones(3) @ M, 2 * 3 * 4),
+    "two vectors": (lambda: V @ V, 2 * 4),
+    "vdot": (lambda: torch.vdot(V, V), 2 * 4),
+    "added to a vector": (lambda: torch.addmv(torch.ones(3), M, V), 2 * 3 * 4),
+    "in place": (lambda: torch.ones(3, 3).addmm_(M, M.T), 2 * 3 * 4 * 3),
+    "into a tensor": (lambda: torch.mm(M, M.T, out=torch.ones(3, 3)), 2 * 3 * 4 * 3),
+    "batch and vector": (lambda: torch.ones(5, 3, 4) @ V, 2 * 5 * 3 * 4),
+    "outer": (lambda: torch.outer(V, V), 0),
+    "inference mode": (torch.inference_mode()(lambda: F.linear(M, M)), 2 * 3 * 4 * 3),
+    "convolution": (lambda: F.conv1d(torch.ones(1, 2, 5), torch.ones(3, 2, 2)), 2 * (3 * 4) * (2 * 2)),
+    "recurrent layer": (
+        torch.no_grad()(lambda: nn.LSTM(3, 4)(torch.ones(5, 2, 3))),
+        5 * 2 * (2 * 16 * 3 + 2 * 16 * 4),
+    ),
+    "fused layer": (
+        torch.no_grad()(lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()(torch.ones(2, 3, 8))),
+        2 * 2 * (3 * (4 * 64 + 2 * 8 * 16) + 2 * 9 * 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_product_is_counted(name):
+    function, want = PRODUCTS[name]
+    assert meters.matmul_flops(function) == want
+
+
+def test_forward_mode_counts_the_products_that_have_a_tangent():
+    w, x = torch.ones(3, 4), torch.ones(2, 3)
+    one = 2 * 2 * 3 * 4
+    assert meters.matmul_flops(lambda: jvp(lambda x: x @ w, (x,), (x,))) == 2 * one
+    assert meters.matmul_flops(lambda: jvp(lambda w: x @ w, (w,), (w,))) == 2 * one
+    assert meters.matmul_flops(lambda: jvp(torch.matmul, (x, w), (x, w))) == 3 * one
+    assert meters.matmul_flops(lambda: jvp(lambda x: x @ w @ w.T, (x,), (x,))) == 4 * one
+    assert meters.elementwise_operations(lambda: jvp(lambda x: x @ w, (x,), (x,))) == 0
+    assert meters.elementwise_operations(lambda: jvp(torch.matmul, (x, w), (x, w))) == 2 * 4
+    v = torch.ones(10)
+    assert meters.elementwise_operations(lambda: jvp(lambda x: x * v, (v,), (v,))) == 20
+    assert meters.elementwise_operations(lambda: jvp(torch.mul, (v, v), (v, v))) == 40
+
+
+def test_forward_mode_under_the_meters_gives_the_right_tangent():
+    w, x = torch.randn(3, 4), torch.randn(2, 3)
+    got = []
+    meters.matmul_flops(lambda: got.extend(jvp(lambda x: x @ w, (x,), (2 * x,))))
+    assert torch.equal(got[0], x @ w) and torch.allclose(got[1], 2 * x @ w)
+
+
 def test_elementwise_operations_count_single_numbers():
     x = torch.ones(2, 3)
     assert meters.elementwise_operations(lambda: -(x * x + x) / 2) == 4 * 6
@@ -29,8 +83,113 @@ def test_elementwise_operations_count_single_numbers():
     assert meters.elementwise_operations(lambda: (x @ x.T, x.reshape(6), x[0])) == 0
 
 
+X, Y, SQUARE = torch.full((10,), 0.5), torch.full((10,), 0.25), torch.ones(2, 5)
+ARITHMETIC = {
+    "sum": (lambda: X.sum(), 9),
+    "sums of rows": (lambda: SQUARE.sum(1, keepdim=True), 8),
+    "sum of nothing": (lambda: torch.ones(0).sum(), 0),
+    "mean": (lambda: X.mean(), 10),
+    "means of columns": (lambda: SQUARE.mean(0), 10),
+    "product": (lambda: X.prod(), 9),
+    "variance": (lambda: X.var(), 40),
+    "deviation": (lambda: X.std(), 40),
+    "both": (lambda: torch.var_mean(X), 40),
+    "cumsum": (lambda: X.cumsum(0), 9),
+    "cumsum of rows": (lambda: SQUARE.cumsum(1), 8),
+    "cumprod": (lambda: X.cumprod(0), 9),
+    "trace": (lambda: torch.ones(3, 3).trace(), 2),
+    "addcmul": (lambda: torch.addcmul(X, X, Y), 20),
+    "addcmul with a factor": (lambda: torch.addcmul(X, X, Y, value=2), 30),
+    "addcdiv": (lambda: torch.addcdiv(X, X, Y), 20),
+    "lerp": (lambda: torch.lerp(X, Y, 0.3), 30),
+    "addition with a factor": (lambda: torch.add(X, Y, alpha=2), 20),
+    "subtraction with a factor": (lambda: torch.sub(X, Y, alpha=2), 20),
+    "in place": (lambda: X.clone().add_(Y).mul_(2), 20),
+    "reciprocal": (lambda: X.reciprocal(), 10),
+    "one over root": (lambda: X.rsqrt(), 10),
+    "square": (lambda: X.square(), 10),
+    "second power": (lambda: X**2, 10),
+    "third power": (lambda: X**3, 20),
+    "minus first power": (lambda: X**-1, 10),
+    "minus second power": (lambda: X**-2, 20),
+    "first power": (lambda: X**1, 0),
+    "root": (lambda: X**0.5, 0),
+    "power of two": (lambda: 2**X, 0),
+    "norm": (lambda: X.norm(), 19),
+    "norm of absolute values": (lambda: X.norm(p=1), 9),
+    "largest absolute value": (lambda: X.norm(p=torch.inf), 0),
+    "hypot": (lambda: torch.hypot(X, Y), 30),
+    "remainder": (lambda: X % 0.3, 10),
+    "softmax": (lambda: X.softmax(0), 29),
+    "softmax of rows": (lambda: SQUARE.softmax(1), 28),
+    "log softmax": (lambda: X.log_softmax(0), 29),
+    "logsumexp": (lambda: X.logsumexp(0), 20),
+    "mean squared error": (lambda: F.mse_loss(X, Y), 30),
+    "outer product": (lambda: torch.outer(X, Y), 100),
+    "layer with a bias": (lambda: F.linear(SQUARE, torch.ones(3, 5), torch.ones(3)), 6),
+    "layer without a bias": (lambda: F.linear(SQUARE, torch.ones(3, 5)), 0),
+    "convolution with a bias": (lambda: F.conv1d(X[None, None], Y[None, None, :2], torch.ones(1)), 9),
+    "differences": (lambda: X.diff(), 9),
+    "functions": (lambda: (X.exp(), X.sqrt(), X.sigmoid(), X.abs(), F.gelu(X)), 0),
+    "comparisons": (lambda: (X.max(), X > Y, X.sort(), X.argmax(), X.clamp(0, 1), F.relu(X)), 0),
+    "copies": (lambda: (torch.cat([X, Y]), X[X > 0], X.double(), torch.stack([X, Y]), X.repeat(2)), 0),
+    "new tensors": (lambda: (torch.zeros(3), torch.arange(5), torch.rand(4), torch.eye(3), torch.zeros_like(X)), 0),
+    "inference mode": (torch.inference_mode()(lambda: F.linear(SQUARE, torch.ones(3, 5), torch.ones(3))), 6),
+}
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_each_operation_counts_what_it_does(name):
+    function, want = ARITHMETIC[name]
+    assert meters.elementwise_operations(function) == want
+
+
+def test_backward_passes_are_counted():
+    x = torch.ones(10, requires_grad=True)
+    assert meters.elementwise_operations(lambda: (3 * x).sum().backward()) == 10 + 9 + 10
+    assert meters.elementwise_operations(lambda: torch.autograd.grad(x.sigmoid().sum(), x)) == 9 + 30
+
+
+@pytest.mark.parametrize(
+    "function, name",
+    [
+        (lambda: F.layer_norm(SQUARE, (5,)), "native_layer_norm"),
+        (lambda: torch.cdist(SQUARE, SQUARE), "_cdist_forward"),
+        (lambda: torch._foreach_add([X], [Y]), "_foreach_add"),
+        (lambda: X.index_add(0, torch.tensor([1]), Y[:1]), "index_add"),
+    ],
+)
+def test_an_operation_without_a_count_is_refused_by_name(function, name):
+    with pytest.raises(ValueError, match=f"elementwise_operations has no count for aten.{name}"):
+        meters.elementwise_operations(function)
+
+
+def test_complex_numbers_are_refused():
+    z = torch.complex(X, Y)
+    with pytest.raises(ValueError, match="counts real numbers, got complex ones in aten.mul"):
+        meters.elementwise_operations(lambda: z * z)
+
+
+def test_the_function_runs_as_it_would_without_a_meter():
+    """Arguments by position and by name arrive, and what meters switch off is on again, after an error too."""
+    got = []
+    for meter in (meters.matmul_flops, meters.elementwise_operations, meters.saved_bytes):
+        meter(lambda x, y: got.append(torch.add(x, y, alpha=2).sum(0, keepdim=True)), X, Y)
+        with pytest.raises(ZeroDivisionError):
+            meter(lambda: 1 / 0)
+        assert torch.backends.mha.get_fastpath_enabled() and torch.backends.mkldnn.enabled
+    assert all(torch.equal(value, (X + 2 * Y).sum(0, keepdim=True)) for value in got) and len(got) == 3
+
+
 def test_saved_bytes_count_each_storage_once():
     x = torch.ones(10, dtype=torch.float64, requires_grad=True)
     assert meters.saved_bytes(lambda: (x * x).sum()) == 80
     assert meters.saved_bytes(lambda: x.exp().sin()) == 80  # sine keeps the tensor that exp keeps
     assert meters.saved_bytes(lambda: x.sin().exp()) == 160
+
+
+def test_saved_bytes_count_what_is_dropped_and_what_has_no_memory():
+    x = torch.ones(10, dtype=torch.float64, requires_grad=True)
+    assert meters.saved_bytes(lambda: [x.exp().sum().item() for _ in range(3)]) == 240
+    meta = torch.ones(10, dtype=torch.float64, device="meta", requires_grad=True)
+    assert meters.saved_bytes(lambda: meta.exp().exp()) == 160
