@@ -1,5 +1,6 @@
-"""The parts of the website that need no build: what may be published, addresses, the map, standalone notebooks."""
+"""The website without a browser: what may be published, a page of every kind, addresses, standalone notebooks."""
 
+import io
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from course_site.mathematics import GluePunctuation
 from course_site.overviews import needed, steps
 from docutils import nodes
 from docutils.utils import new_document
+from sphinx.application import Sphinx
 
 from lib.chapter.addresses import Addresses, addresses
 from lib.chapter.book import ROOT, syllabus
@@ -30,6 +32,9 @@ HEADER = """# A chapter
 - **Needs:** [another](other.ipynb)
 - **Time:** 45 minutes to work"""
 EQUATIONS = "$$a = b \\tag{1}$$\n\n$$c := d \\tag{D1}$$\n\n$$e = f$$"
+TABLE = """| Library | Function | What it does | What follows |
+|---|---|---|---|
+| torch 2.13.0 | `relu` | gives 0 at 0 | $f'$ differs |"""
 CHECK = "✓ (1) exact · 1e-12 · a is b · rejects: forgot a; wrong sign"
 STRAY = "✓ (7) exact · 1e-12 · nothing is numbered 7"
 
@@ -42,13 +47,14 @@ def chapter(folder: Path, printed: str = CHECK, header: str = HEADER, name: str 
         {
             "cell_type": "code",
             "id": "c",
-            "metadata": {},
+            "metadata": {"tags": ["hide-input"]},
             "execution_count": 1,
-            "source": "1",
+            "source": "#@title Check of (1): an idea\n1",
             "outputs": [{"output_type": "stream", "name": "stdout", "text": printed + "\n"}],
         },
     ]
-    notebook = {"cells": cells, "metadata": {"course": {"digest": "04"}}, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"course": {"digest": "04"}, "language_info": {"name": "python"}}
+    notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     path = folder / f"{name}.ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
     return Chapter(path)
@@ -60,6 +66,42 @@ def test_an_equation_without_a_check_and_a_check_without_an_equation_are_named(t
     assert "cell 2" in missing and "equation (1) has no check" in missing
     (stray,) = chapter(tmp_path, printed=f"{CHECK}\n{STRAY}").unproved()
     assert "cell 3" in stray and "check (7) has no equation" in stray
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build a site of one chapter and the page of production tables; returns its folder and the warnings."""
+
+    def build(**changes) -> tuple[Path, str]:
+        folder = tmp_path / "book" / "part"
+        folder.mkdir(parents=True)
+        chapter(folder, **changes)
+        (tmp_path / "_toc.yml").write_text("{root: index, parts: [{chapters: [{file: book/part/one}]}]}")
+        (tmp_path / "index.md").write_text("# All\n\n```{toctree}\nbook/part/one\n```\n\n```{production}\n```\n\n```{claims}\n```")
+        warnings, options = io.StringIO(), {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}
+        options |= {"myst_enable_extensions": ["dollarmath"], "exclude_patterns": ["_build"]}
+        out = tmp_path / "_build"
+        Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=warnings).build()
+        return out, warnings.getvalue()
+
+    return build
+
+
+def test_a_chapter_becomes_a_page(build):
+    header = f"{HEADER}\n\n## In production\n\n{TABLE}".replace("[another](other.ipynb)", "nothing")
+    out, warnings = build(header=header)
+    page, overview = [(out / name).read_text(encoding="utf-8") for name in ("book/part/one.html", "index.html")]
+    assert warnings == ""
+    assert '<div class="equation docutils container" id="eq-1">' in page and 'href="#cell-3"' in page and 'id="cell-3"' in page
+    assert '<details class="fold"><summary>Check of (1): an idea</summary>' in page
+    assert "<li>4 minutes to read</li><li>45 to work</li>" in page and "minutes to work" not in page
+    assert 'href="book/part/one.html#eq-1"' in overview and "forgot a; wrong sign" in overview
+    assert '<section id="production-torch">' in overview and "<code" in overview and "2.13.0" in overview
+
+
+def test_an_unproved_equation_fails_the_build(build):
+    _, warnings = build(printed="nothing", header=HEADER.replace("[another](other.ipynb)", "nothing"))
+    assert "one.ipynb: WARNING: cell 2" in warnings and "equation (1) has no check" in warnings
 
 
 def test_a_header_says_what_it_lacks(tmp_path):

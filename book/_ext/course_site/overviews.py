@@ -93,12 +93,12 @@ class Production(BookDirective):
             for library, function, *says in (chapter.production or [])[1:]:
                 name, _, version = library.partition(" ")
                 cells = [self.parsed(cell) for cell in (function, *says)]
-                by_library[name].append([version, *cells, self.link(chapter, chapter.header.title)])
+                by_library[name].append([version, *cells, self.link(chapter, chapter.header.title, "in-production")])
         head = ["Version", "Function", "What it does", "What follows", "Chapter"]
         return [
             nodes.section("", nodes.title("", name), table(head, rows, ["production"]), ids=[f"production-{name}"])
             for name, rows in sorted(by_library.items())
-        ]
+        ] or [nodes.paragraph("", "No chapter has such a table yet.")]
 
     def parsed(self, markdown: str) -> nodes.inline:
         content, _ = self.state.inline_text(markdown, self.lineno)
