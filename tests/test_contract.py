@@ -162,6 +162,13 @@ def open_up(position):
     return mutate
 
 
+def slip_in_check(right):
+    """Put a check behind the method that makes a slip of it."""
+    source = f"#@title Check of (1): a slip\nclaims.exact(1, turn(1), 1, unlike={{'a': claims.slip(turn, {right!r}, 'x')(1)}})"
+    printed = "✓ (1) exact · 0 · a · rejects: a\n"
+    return lambda cells: cells.insert(METHOD_CELL + 1, code(source, printed, **copy.deepcopy(SHOWING)))
+
+
 def edits(*mutations):
     return lambda cells: [mutate(cells) for mutate in mutations]
 
@@ -268,6 +275,8 @@ VIOLATIONS = {
     "position for checks": (edits(edit(4, "turn(1)", "turn(1, 2)"), edit(15, ", base=0.5", "")), "cell 16", "'base' of turn"),
     "partial for checks": (edits(edit(4, "turn(1)", "partial(turn, base=2)"), edit(15, ", base=0.5", "")), "cell 16", "'base'"),
     "slip handed on": (edit(METHOD_CELL, "base=1.0", "base=1.0, **slip"), "cell 16", "remove **slip from turn"),
+    "slip without its text": (slip_in_check("x + base"), "cell 17", "'x + base' stands 0 times in turn; hand claims.slip"),
+    "slip of a text that stands twice": (slip_in_check("base"), "cell 17", "'base' stands 2 times in turn"),
     "open set-up": (open_up(1), "cell 2", "a set-up stands open"),
     "set-up without a title": (edit(1, "#@title Set-up", "# Set-up"), "cell 2", "a set-up needs a title"),
     "open drawing": (open_up(FIGURE_CELL), "cell 14", "a drawing stands open"),
@@ -298,6 +307,7 @@ def test_a_violation_is_refused_with_place_and_remedy(book, name):
 
 ALLOWED = {
     "several numbers": edits(edit(4, "(1)", "(1), (2) and (3)"), reprint(4, "fact", "fact\n✓ (2) cost · equal · a\n✓ (3) cost · equal · b")),
+    "a slip whose text stands there once": slip_in_check("base * x"),
     "a slip in an open cell": edit(METHOD_CELL, "half = turn(2, base=0.5)", "half = claims.slip(turn, '*', '+')(2, base=0.5)"),
     "a parameter that the method itself passes": edit(4, "turn(1)", "turn(1, base=2)"),
     "a parameter that only a drawing passes": edits(edit(METHOD_CELL, ", base=0.5", ""), edit(FIGURE_CELL, "show()", "plot(turn(1, base=2))")),

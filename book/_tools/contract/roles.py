@@ -25,6 +25,7 @@ def roles(chapter: Chapter) -> Iterator[str]:
             yield f"{chapter.place(cell.index)}: {problem}"
     yield from _borrowed_names(chapter, found)
     yield from _parameters_for_checks(chapter, found)
+    yield from _slips(chapter, found)
 
 
 def _fold(chapter: Chapter, cell: CodeCell) -> Iterator[str]:
@@ -104,6 +105,24 @@ def _parameters_for_checks(chapter: Chapter, found: list[CodeCell]) -> Iterator[
                     )
             if arguments.kwarg and arguments.kwarg.arg == "slip":
                 yield f"{chapter.place(cell.index)}: remove **slip from {name}; make the mistake with claims.slip"
+
+
+def _slips(chapter: Chapter, found: list[CodeCell]) -> Iterator[str]:
+    """Slips of the chapter's own functions whose piece of text does not stand there exactly once."""
+    sources: dict[str, str] = {}
+    for cell in found:
+        for node in ast.walk(cell.tree):
+            if isinstance(node, ast.FunctionDef):
+                sources[node.name] = ast.get_source_segment(chapter.source(cell.index), node)
+        for node in ast.walk(cell.tree):
+            if not (isinstance(node, ast.Call) and _name(node.func) == "slip" and len(node.args) == 3):
+                continue
+            function, right = _name(node.args[0]), getattr(node.args[1], "value", None)
+            if function in sources and isinstance(right, str) and (times := sources[function].count(right)) != 1:
+                yield (
+                    f"{chapter.place(cell.index)}: {right!r} stands {times} times in {function}; hand claims.slip a piece "
+                    "that stands there exactly once"
+                )
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.arguments]]:
