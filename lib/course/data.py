@@ -1,10 +1,10 @@
-"""Real data that comes with Python and scikit-learn: nothing is downloaded."""
+"""Real data that comes with Python and scikit-learn: nothing is downloaded.
 
-from pydoc_data import topics
+What is read here is imported where it is read, because scikit-learn takes half a second.
+"""
 
 import numpy as np
 import torch
-from sklearn import datasets
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz0123456789.,:;'\"()[]{}<>=+-*/_#@!?%&|^~\\$`"
 TEXT_LENGTH = 400_000
@@ -15,6 +15,8 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
 
     Source: scikit-learn's `load_digits`, the test set of the UCI optical recognition data.
     """
+    from sklearn import datasets
+
     bunch = datasets.load_digits()
     return torch.tensor(bunch.images / 16, dtype=torch.float32), torch.tensor(bunch.target)
 
@@ -25,16 +27,24 @@ def english_text() -> torch.Tensor:
     Source: the language reference in Python's own `pydoc_data.topics`, in lower case; characters outside the alphabet
     are dropped. The text differs between Python versions; its alphabet and its length do not.
     """
+    from pydoc_data import topics
+
     text = "\n".join(topics.topics[name] for name in sorted(topics.topics)).lower()
-    index = {character: i for i, character in enumerate(ALPHABET)}
-    codes = [index[character] for character in text if character in index]
+    index = np.full(ord(max(text)) + 1, -1)
+    index[[ord(character) for character in ALPHABET]] = range(len(ALPHABET))
+    codes = index[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")]
+    codes = codes[codes >= 0]
     if len(codes) < TEXT_LENGTH:
         raise RuntimeError(f"pydoc_data.topics holds {len(codes)} usable characters, expected {TEXT_LENGTH}")
-    return torch.tensor(codes[:TEXT_LENGTH])
+    return torch.from_numpy(codes[:TEXT_LENGTH].copy())
 
 
 def windows(text: torch.Tensor, batch: int, length: int, rng: np.random.Generator) -> torch.Tensor:
     """Random windows of a text (N,): shape (batch, length)."""
+    if text.ndim != 1:
+        raise ValueError(f"text must have shape (N,), got {tuple(text.shape)}")
+    if min(batch, length) < 1:
+        raise ValueError(f"batch and length must be at least 1, got {batch} and {length}")
     if length > len(text):
         raise ValueError(f"length must be at most the text's {len(text)}, got {length}")
     starts = torch.from_numpy(rng.integers(len(text) - length + 1, size=batch))

@@ -31,3 +31,40 @@ def test_windows_are_pieces_of_the_text():
 def test_windows_longer_than_the_text_are_refused():
     with pytest.raises(ValueError, match="length must be at most the text's 50, got 51"):
         data.windows(torch.arange(50), 1, 51, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "text, batch, length, message",
+    [
+        (torch.arange(50), 0, 5, "batch and length must be at least 1, got 0 and 5"),
+        (torch.arange(50), -2, 5, "batch and length must be at least 1, got -2 and 5"),
+        (torch.arange(50), 3, 0, "batch and length must be at least 1, got 3 and 0"),
+        (torch.arange(0), 3, 1, "length must be at most the text's 0, got 1"),
+        (torch.zeros(5, 5), 3, 1, r"text must have shape \(N,\), got \(5, 5\)"),
+    ],
+)
+def test_bad_windows_are_named_and_draw_nothing(text, batch, length, message):
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(ValueError, match=message):
+        data.windows(text, batch, length, rng)
+    assert rng.bit_generator.state == before
+
+
+def test_a_window_as_long_as_the_text_and_the_last_start_are_possible():
+    starts = data.windows(torch.arange(4), 200, 3, np.random.default_rng(0))[:, 0]
+    assert set(starts.tolist()) == {0, 1}
+
+
+def test_text_is_the_alphabet_applied_letter_by_letter():
+    from pydoc_data import topics
+
+    text = "\n".join(topics.topics[name] for name in sorted(topics.topics)).lower()
+    kept = [character for character in text if character in data.ALPHABET]
+    assert "".join(data.ALPHABET[i] for i in data.english_text().tolist()) == "".join(kept[: data.TEXT_LENGTH])
+
+
+def test_what_is_handed_out_is_the_callers_to_change():
+    data.english_text().zero_()
+    data.digits()[0].zero_()
+    assert data.english_text().max() > 0 and data.digits()[0].max() == 1
