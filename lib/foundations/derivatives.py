@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
 
 
@@ -18,10 +19,11 @@ def directional_derivative(
 
     `f` takes a tensor (n,) and returns a scalar tensor. A zero or non-finite v raises a `ValueError`.
     """
-    length = torch.linalg.vector_norm(v)
-    if not (torch.isfinite(length) and length > 0):
+    if not (v.isfinite().all() and v.any()):
         raise ValueError(f"v must be finite and not zero, got {v.tolist()}")
-    return jvp(f, (x,), (v / length,))[1]
+    v = v.double() / v.abs().max()  # for at other scales squares overflow or vanish
+    unit = v / torch.linalg.vector_norm(v)
+    return jvp(f, (x.clone(),), (unit.to(x.dtype),))[1]
 
 
 @checked
@@ -29,8 +31,7 @@ def direction_sweep(
     f: Callable, x: Float[Tensor, "2"], count: int
 ) -> tuple[Float[Tensor, "count"], Float[Tensor, "count"]]:
     """Angles 0, 2π/count, … in radians, and the directional derivative of f at x along each."""
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
-    angles = torch.arange(count, dtype=x.dtype) * (2 * torch.pi / count)
-    directions = torch.stack([angles.cos(), angles.sin()], dim=1)
-    return angles, vmap(lambda v: jvp(f, (x,), (v,))[1])(directions)
+    require_at_least("count", count, 1)
+    angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=1).to(x.dtype)
+    return angles.to(x.dtype), vmap(lambda v: jvp(f, (x.clone(),), (v,))[1])(directions)
