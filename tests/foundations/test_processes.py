@@ -48,8 +48,62 @@ def test_a_rate_and_a_duration_must_be_positive(rate, duration, name):
         poisson_process(rate, duration, np.random.default_rng(0))
 
 
-def test_bad_edges_and_times_are_named():
-    with pytest.raises(ValueError, match="edges must be"):
-        count_events(np.array([1.0]), np.array([1.0, 1.0]))
-    with pytest.raises(ValueError, match="times must be in order"):
-        count_events(np.array([2.0, 1.0]), np.array([0.0, 3.0]))
+@pytest.mark.parametrize(
+    "rate, duration, message",
+    [
+        (1e308, 1.0, r"rate \* duration must lie in \[0, 1000000000\], got 1e\+308"),
+        (1e308, 1e308, r"rate \* duration .* got inf"),
+        (np.nan, 1.0, "rate must be positive and finite, got nan"),
+    ],
+)
+def test_a_refused_process_draws_nothing(rate, duration, message):
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(ValueError, match=message):
+        poisson_process(rate, duration, rng)
+    assert rng.bit_generator.state == before
+
+
+@pytest.mark.parametrize("scale", [1e-307, 1e-160, 1e160, 1e306])
+def test_the_unit_of_time_does_not_matter(scale):
+    times = poisson_process(3 / scale, 10 * scale, np.random.default_rng(4))
+    assert times / scale == pytest.approx(poisson_process(3.0, 10.0, np.random.default_rng(4)))
+
+
+def test_a_process_too_slow_for_any_event_has_none():
+    assert len(poisson_process(5e-324, 5e-324, np.random.default_rng(0))) == 0
+
+
+def test_a_rate_is_a_number():
+    with pytest.raises(TypeError, match="rate must be a number, got True"):
+        poisson_process(True, 1.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float16])
+def test_edges_of_every_type_and_without_end(dtype):
+    times = np.array([0.5, 1.5, 2.0, 7.0])
+    assert count_events(times, np.array([0, 1, 2, 3], dtype=dtype)).tolist() == [1, 2, 0]
+    assert count_events(times, np.array([-np.inf, 1, np.inf])).tolist() == [1, 3]
+    assert count_events(np.zeros(0), np.array([0, 1], dtype=dtype)).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [np.array([1.0, 1.0]), np.array([3, 1], dtype=np.uint8), np.array([200, 100], dtype=np.uint8), np.array([100, -100], dtype=np.int8),
+     np.array([0, np.nan, 1]), np.array([np.nan, np.nan]), np.array([0.0]), np.array([])],
+)  # fmt: skip
+def test_bad_edges_are_named(edges):
+    with pytest.raises(ValueError, match="edges must be at least two increasing numbers, got"):
+        count_events(np.array([1.0]), edges)
+
+
+@pytest.mark.parametrize("edges", [np.array([False, True]), np.array(["0", "1"]), np.array([[0.0, 1.0]]), np.array([0, 1j])])
+def test_edges_that_are_no_vector_of_numbers_are_named(edges):
+    with pytest.raises(TypeError, match="edges"):
+        count_events(np.array([1.0]), edges)
+
+
+@pytest.mark.parametrize("times", [[2.0, 1.0], [0.5, np.nan, 0.1], [np.nan], [0.1, np.nan], [np.nan, 0.1]])
+def test_bad_times_are_named(times):
+    with pytest.raises(ValueError, match="times must be in order and not NaN, got"):
+        count_events(np.array(times), np.array([0.0, 0.3, 1.0]))
