@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64
 
-from lib.course.ranges import require_positive
+from lib.course.ranges import own_array, require_at_least, require_positive
 from lib.course.shapes import checked
 
 
@@ -19,17 +19,17 @@ def robbins_monro(
 ) -> Float64[np.ndarray, "points replicas *shape"]:
     """All points of w_{k+1} = w_k - a_k g̃(w_k) for k = 1 … count, in independent replicas at once.
 
-    `noisy(w, rng)` returns noisy values of g, of the shape of w; `step(k)` returns a_k > 0. Replicas that overflow
-    become infinite or NaN and stay so: divergence is a result, not an error. A step size that is not positive and
-    finite raises a `ValueError`.
+    `noisy(w, rng)` returns noisy values of g, of the shape of w; `step(k)` returns a_k > 0, and is asked for every k
+    before the first value is drawn. Replicas that overflow become infinite or NaN and stay so: divergence is a result,
+    not an error. Raises `ValueError` for a step size that is not positive and finite and for noise of another shape.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+    require_at_least("count", count, 1)
+    sizes = [step(k) for k in range(1, count + 1)]
+    for k, size in enumerate(sizes, start=1):
+        require_positive(f"step({k})", size)
     path = np.empty((count + 1, *start.shape))
     path[0] = start
     with np.errstate(over="ignore", invalid="ignore"):
-        for k in range(1, count + 1):
-            size = step(k)
-            require_positive(f"step({k})", size)
-            path[k] = path[k - 1] - size * noisy(path[k - 1], rng)
+        for k, size in enumerate(sizes):
+            path[k + 1] = path[k] - float(size) * own_array("noisy", noisy(path[k].copy(), rng), start.shape)
     return path

@@ -32,6 +32,48 @@ def test_divergence_is_a_result():
     assert not np.isfinite(path[-1, 0])
 
 
+def run(noisy, start, step=lambda k: 0.5, count=3, rng=None):
+    return robbins_monro(noisy, np.array(start), step, count, rng or np.random.default_rng(0))
+
+
+def test_the_noise_function_may_overwrite_its_argument_and_reuse_its_answer():
+    def overwrites(w, rng):
+        w -= 1
+        return w
+
+    assert run(overwrites, [5.0])[:, 0].tolist() == [5, 3, 2, 1.5]
+    buffer = np.empty(2)
+
+    def reuses(w, rng):
+        buffer[:] = w - 1
+        return buffer
+
+    path = run(reuses, [5.0, 1.0])
+    buffer[:] = np.nan
+    assert path.tolist() == [[5, 1], [3, 1], [2, 1], [1.5, 1]]
+
+
+@pytest.mark.parametrize("step", [np.int8(100), np.float16(100), 100, 100.0])
+def test_narrow_numbers_do_not_wrap(step):
+    path = run(lambda w, rng: np.array([2], dtype=np.int8), [0.0], lambda k: step, 1)
+    assert path[:, 0].tolist() == [0, -200]
+
+
+@pytest.mark.parametrize("noise", [0.5, np.zeros(1), np.zeros((4, 1)), np.zeros(4, dtype=bool), None, ["a"] * 4])
+def test_noise_of_another_shape_or_kind_is_refused(noise):
+    with pytest.raises(ValueError, match=r"noisy must return real numbers of shape \(4,\), got shape"):
+        run(lambda w, rng: noise, np.zeros(4))
+
+
+@pytest.mark.parametrize("bad, error", [(0, ValueError), (np.nan, ValueError), (np.inf, ValueError), (True, TypeError), (np.ones(2), TypeError)])
+def test_a_bad_step_is_refused_before_anything_is_drawn(bad, error):
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(error, match=r"step\(3\) must be"):
+        run(lambda w, rng: w + rng.normal(size=w.shape), [0.0, 1.0], lambda k: bad if k == 3 else 0.1, 5, rng)
+    assert rng.bit_generator.state == before
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"step\(1\) must be positive and finite, got 0"):
         robbins_monro(lambda w, rng: w, np.zeros(1), lambda k: 0, 5, np.random.default_rng(0))
