@@ -82,6 +82,11 @@ def cell_anchor(cell: int) -> str:
     return f"cell-{cell + 1}"
 
 
+def fold_anchor(cell: int) -> str:
+    """The address of what is folded away in a cell: a browser that goes there opens the fold."""
+    return f"fold-{cell + 1}"
+
+
 def text(value: str | list[str] | None) -> str:
     """The text of a notebook field, which may be stored as a string or as a list of lines."""
     return "".join(value) if isinstance(value, list) else value or ""
@@ -162,6 +167,10 @@ class Chapter:
 
     def is_folded(self, cell: int) -> bool:
         return bool(FOLDED & self.tags(cell))
+
+    def anchor(self, cell: int) -> str:
+        """Where a link to a cell leads: into its fold, or to the cell itself if it is open."""
+        return fold_anchor(cell) if self.is_folded(cell) else cell_anchor(cell)
 
     def indices(self, cell_type: str) -> list[int]:
         """Positions of the cells of a type: "markdown" or "code"."""

@@ -53,9 +53,9 @@ def test_every_claim_has_a_tick_that_leads_to_its_check(visit, chapter):
         ticks = page.locator(f"#eq-{number} a.tick")
         assert ticks.count() == len({check.cell for check in chapter.checks if check.number == number})
         for tick in ticks.all():
-            cell = page.locator(tick.get_attribute("href"))
-            assert cell.count() == 1
-            assert f"✓ ({number})" in cell.text_content()
+            target = page.locator(tick.get_attribute("href"))
+            assert target.count() == 1
+            assert f"✓ ({number})" in target.locator("xpath=ancestor-or-self::*[contains(@class, 'cell')][1]").text_content()
             assert f"Equation ({number}) is checked." in tick.get_attribute("aria-label")
 
 

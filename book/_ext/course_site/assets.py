@@ -21,9 +21,10 @@ def copy_mathjax(app):
             shutil.copyfile(file.locate(), target / inside)
 
 
-def add_stylesheet(app):
+def add_style_and_script(app):
     app.config.html_static_path.append(str(Path(__file__).parents[1] / "static"))
     app.add_css_file("course.css")
+    app.add_js_file("course.js")
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
@@ -38,5 +39,5 @@ def drop_thebe(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("builder-inited", copy_mathjax)
-    app.connect("builder-inited", add_stylesheet)
+    app.connect("builder-inited", add_style_and_script)
     app.connect("html-page-context", drop_thebe, priority=900)

@@ -6,10 +6,13 @@ from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.transforms import SphinxTransform
 
-from lib.chapter.notebook import cell_anchor
+from lib.chapter.notebook import cell_anchor, fold_anchor
 from lib.course.line import parse
 
 from .pages import chapter_of
+
+
+KINDS = {"Check of ": "check", "Checker for exercise ": "exercise", "Solution to exercise ": "exercise"}
 
 
 class CodeCells(SphinxTransform):
@@ -30,11 +33,15 @@ class CodeCells(SphinxTransform):
 
 
 def open_fold(translator, node):
-    translator.body.append(f'<details class="fold"><summary>{escape(node["prompt_show"])}</summary>\n')
+    """The anchor lies within the fold, so that a link to it opens the fold also without scripts."""
+    title = node["prompt_show"]
+    kind = next((f" {kind}" for words, kind in KINDS.items() if title.startswith(words)), "")
+    anchor = fold_anchor(node.parent["cell_index"])
+    translator.body.append(f'<details class="fold{kind}"><summary>{escape(title)}</summary>\n<div id="{anchor}">\n')
 
 
 def close_fold(translator, node):
-    translator.body.append("</details>\n")
+    translator.body.append("</div>\n</details>\n")
 
 
 def setup(app):

@@ -7,7 +7,7 @@ from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
 from lib.chapter.book import syllabus
-from lib.chapter.notebook import TAG, Chapter, Check, cell_anchor, equation_anchor
+from lib.chapter.notebook import TAG, Chapter, Check, equation_anchor
 
 from .pages import BookDirective, chapter_of, count, table
 
@@ -24,7 +24,7 @@ class Ticks(SphinxTransform):
             row = nodes.container(classes=["equation"], ids=[equation_anchor(tag) for tag in tags])
             display.replace_self(row)
             row += display
-            ticks = [tick(chapter.checks, tag, cell) for tag in tags for cell in checking_cells(chapter.checks, tag)]
+            ticks = [tick(chapter, tag, cell) for tag in tags for cell in checking_cells(chapter.checks, tag)]
             if ticks:
                 row += nodes.raw("", f'<p class="ticks">{"".join(ticks)}</p>', format="html")
 
@@ -33,12 +33,12 @@ def checking_cells(checks: list[Check], tag: str) -> list[int]:
     return sorted({check.cell for check in checks if str(check.number) == tag})
 
 
-def tick(checks: list[Check], tag: str, cell: int) -> str:
+def tick(chapter: Chapter, tag: str, cell: int) -> str:
     """A link from an equation to a cell that checks it; it says what the cell shows."""
-    here = [check for check in checks if check.cell == cell and str(check.number) == tag]
+    here = [check for check in chapter.checks if check.cell == cell and str(check.number) == tag]
     says = "; ".join(f"{check.kind}, {check.threshold}: {check.what}" for check in here)
     label = escape(f"Equation ({tag}) is checked. {says}")
-    return f'<a class="tick" href="#{cell_anchor(cell)}" title="{label}" aria-label="{label}">✓</a>'
+    return f'<a class="tick" href="#{chapter.anchor(cell)}" title="{label}" aria-label="{label}">✓</a>'
 
 
 def totals(found: list[Chapter]) -> str:
@@ -86,7 +86,7 @@ class Claims(BookDirective):
             [
                 self.link(chapter, f"({check.number})", equation_anchor(str(check.number))),
                 check.what,
-                self.link(chapter, check.kind, cell_anchor(check.cell)),
+                self.link(chapter, check.kind, chapter.anchor(check.cell)),
                 check.threshold,
                 "; ".join(check.controls) or "–",
             ]

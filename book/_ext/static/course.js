@@ -1,0 +1,47 @@
+// Folds: a link into a fold opens it, all checks open and close at once, and printing leaves checks closed.
+
+const foldOf = (anchor) => document.getElementById(anchor)?.closest("details");
+
+function openTarget() {
+  const fold = foldOf(decodeURIComponent(location.hash.slice(1)));
+  if (!fold) return;
+  fold.open = true;
+  const summary = fold.querySelector("summary");
+  summary.focus({ preventScroll: true });
+  summary.scrollIntoView();
+}
+
+function addButtons(checks) {
+  const row = document.createElement("p");
+  row.className = "fold-buttons";
+  for (const [label, open] of [["Open all checks", true], ["Close all checks", false]]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = label;
+    button.addEventListener("click", () => checks.forEach((check) => (check.open = open)));
+    row.append(button);
+  }
+  document.querySelector(".header-card")?.append(row);
+}
+
+function printWithChecksClosed() {
+  let before = [];
+  addEventListener("beforeprint", () => {
+    const folds = [...document.querySelectorAll("details.fold:not(.exercise)")];
+    before = folds.map((fold) => [fold, fold.open]);
+    folds.forEach((fold) => (fold.open = !fold.classList.contains("check")));
+  });
+  addEventListener("afterprint", () => before.forEach(([fold, open]) => (fold.open = open)));
+}
+
+addEventListener("DOMContentLoaded", () => {
+  const checks = document.querySelectorAll("details.check");
+  if (checks.length) addButtons(checks);
+  printWithChecksClosed();
+  openTarget();
+  addEventListener("hashchange", openTarget);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (link && link.hash === location.hash) openTarget(); // no hashchange where the address stays
+  });
+});
