@@ -92,8 +92,8 @@ def test_a_chapter_becomes_a_page(build):
     out, warnings = build(header=header)
     page, overview = [(out / name).read_text(encoding="utf-8") for name in ("book/part/one.html", "index.html")]
     assert warnings == ""
-    assert '<div class="equation docutils container" id="eq-1">' in page and 'href="#cell-3"' in page and 'id="cell-3"' in page
-    assert '<details class="fold"><summary>Check of (1): an idea</summary>' in page
+    assert '<div class="equation docutils container" id="eq-1">' in page and 'href="#fold-3"' in page and 'id="cell-3"' in page
+    assert '<details class="fold check"><summary>Check of (1): an idea</summary>\n<div id="fold-3">' in page
     assert "<li>4 minutes to read</li><li>45 to work</li>" in page and "minutes to work" not in page
     assert 'href="book/part/one.html#eq-1"' in overview and "forgot a; wrong sign" in overview
     assert '<section id="production-torch">' in overview and "<code" in overview and "2.13.0" in overview
@@ -112,17 +112,17 @@ def test_a_header_says_what_it_lacks(tmp_path):
 
 
 def test_tick_leads_to_the_cell_and_says_what_it_shows(tmp_path):
-    checks = chapter(tmp_path).checks
-    assert checking_cells(checks, "1") == [2]
-    assert checking_cells(checks, "2") == []
-    link = tick(checks, "1", 2)
-    assert 'href="#cell-3"' in link
+    one = chapter(tmp_path)
+    assert checking_cells(one.checks, "1") == [2]
+    assert checking_cells(one.checks, "2") == []
+    link = tick(one, "1", 2)
+    assert 'href="#fold-3"' in link
     assert 'aria-label="Equation (1) is checked. exact, 1e-12: a is b"' in link
 
 
 def test_tick_escapes_what_a_check_says(tmp_path):
-    checks = chapter(tmp_path, printed='✓ (1) exact · 1e-12 · a < b & "c"').checks
-    assert "a &lt; b &amp; &quot;c&quot;" in tick(checks, "1", 2)
+    one = chapter(tmp_path, printed='✓ (1) exact · 1e-12 · a < b & "c"')
+    assert "a &lt; b &amp; &quot;c&quot;" in tick(one, "1", 2)
 
 
 @pytest.mark.parametrize("phrase, becomes_card", [("Pitfall.", True), ("Own words.", True), ("bold", False)])
