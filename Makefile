@@ -1,13 +1,14 @@
 # The commands of the book; `make` alone lists them. What they do is in book/_tools/.
 PYTHON ?= python3
-SEEDS ?= 1 2 3 4 5
+COUNT ?= 30
+SEED ?= 0
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help site read test notebooks browser sweep contract chapter run lab publish clean
+.PHONY: help site read test notebooks browser sweep mutants contract chapter run lab publish clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -43,8 +44,11 @@ notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHA
 browser: .venv/.tests  ## open the built website in headless Chromium and check it
 	@$(BIN)/python -m pytest tests/browser -q
 
-sweep: .venv/.tests  ## run the chapters with other seeds: [SEEDS="1 2 3"] [CHAPTER=slug]
+sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
+
+mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
+	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"
 
 contract: .venv/.site  ## list what the chapters, or some (CHAPTER="slug slug"), violate
 	@$(TOOL)/list_violations.py $(CHAPTER)

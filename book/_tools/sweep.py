@@ -1,67 +1,106 @@
-"""Run chapters with other seeds: no claim may fail, and the table shows how much of its allowance each one uses.
+"""Run chapters with many seeds: no claim may fail, and a measured one holds with three standard deviations to spare.
 
-    python book/_tools/sweep.py [--chapter SLUG] SEED...
+    python book/_tools/sweep.py [--report] [--chapter "SLUG SLUG"] [SEED...]
 
-Outputs are not compared (nbval-lax). Every check appends a line of JSON to the file that COURSE_MARGINS names.
+Outputs are not compared. Results are kept in _build/sweep/: what has not changed is not run again, and an interrupted
+sweep goes on where it stopped.
 """
 
 import argparse
-import json
-import subprocess
+import math
+import statistics
 import sys
-import tempfile
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from toolbox import chapters_named, one_thread
+from runs import Run, describe, read, results, table
+from toolbox import ROOT, chapters_named
 
-AT_ONCE = 2
-LAX = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", "-q", "-p", "no:cacheprovider"]
-
-
-def run(path: Path, seed: int, margins: Path) -> bool:
-    """Run one chapter with one seed; says so, and shows what failed."""
-    environment = one_thread() | {"COURSE_SEED": str(seed), "COURSE_MARGINS": str(margins)}
-    command = [sys.executable, "-m", "pytest", *LAX, str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    print(f"{path.stem}, seed {seed}: {'passed' if done.returncode == 0 else 'FAILED'}", flush=True)
-    if done.returncode:
-        print(done.stdout + done.stderr)
-    return done.returncode == 0
+FOLDER = ROOT / "_build" / "sweep"
+SEEDS = range(1, 31)
+LEAST_MARGIN = 3  # standard deviations over seeds between a measured claim's mean and its threshold
 
 
-def table(slug: str, margins: dict[int, Path]) -> str:
-    """A chapter's claims, each with the largest share of its allowance that a seed used, and its value per seed."""
-    rows = defaultdict(dict)  # (number, kind, what) -> seed -> the tightest of the checks
-    for seed, file in margins.items():
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-            row = json.loads(line)
-            of_seed = rows[row["number"], row["kind"], row["what"]]
-            if seed not in of_seed or row["used"] > of_seed[seed]["used"]:
-                of_seed[seed] = row
-    lines = [f"\n{slug}: worst share of the allowance, then the value of each seed"]
-    for (number, kind, what), of_seed in sorted(rows.items()):
-        used = max(0.0, *(row["used"] for row in of_seed.values()))  # a bound with room to spare counts below 0
-        values = "  ".join(f"{seed}: {row['value']:.3g}" for seed, row in sorted(of_seed.items()))
-        lines.append(f"  ({number}) {kind:<11} {used:6.1%}  {values}  {what}")
-    return "\n".join(lines)
+def tightest(found: dict[int, dict]) -> dict[tuple, dict[int, dict]]:
+    """Of each check, (number, kind, what), and each seed the line with the least room, when it ran more than once."""
+    claims = defaultdict(dict)
+    for seed, result in sorted(found.items()):
+        for line in result["checks"]:
+            of_seed = claims[line["number"], line["kind"], line["what"]]
+            if seed not in of_seed or line["used"] > of_seed[seed]["used"]:
+                of_seed[seed] = line
+    return dict(sorted(claims.items()))
+
+
+def measured(of_seed: dict[int, dict]) -> tuple[list[str], bool]:
+    """A measured claim's mean, deviation, worst, threshold and margin as text, and whether the margin is too small."""
+    values = [line["value"] for line in of_seed.values()]
+    room = {seed: line["value"] - line["threshold"] for seed, line in of_seed.items()}
+    worst = min(room, key=room.get)
+    mean_room, deviation = statistics.mean(room.values()), statistics.stdev(room.values()) if len(room) > 1 else math.nan
+    small = mean_room < LEAST_MARGIN * deviation
+    margin = mean_room / deviation if deviation else math.inf
+    row = [
+        f"{statistics.mean(values):.4g}",
+        f"{deviation:.2g}",
+        f"{of_seed[worst]['value']:.4g} (seed {worst})",
+        f"{of_seed[worst]['threshold']:.4g}",
+        f"{margin:.1f}{' TOO SMALL' if small else ''}",
+    ]
+    return row, small
+
+
+def report(slug: str, found: dict[int, dict], seeds: list[int]) -> tuple[str, bool]:
+    """What the results by seed say of one chapter, and whether all is well."""
+    lines, good, effects, others = [f"\n## {slug}"], True, [], []
+    if len(found) < len(seeds):
+        good = False
+        lines.append(f"\n{len(found)} of {len(seeds)} seeds have run since the code last changed.")
+    for seed, result in sorted(found.items()):
+        if result["error"]:
+            good = False
+            lines.append(f"\nFAILED with seed {seed}: {describe(result['error'])}")
+    for (number, kind, what), of_seed in tightest(found).items():
+        if kind == "measured":
+            row, small = measured(of_seed)
+            good &= not small
+            effects.append([f"({number})", what, str(len(of_seed)), *row])
+        else:
+            worst = max(of_seed, key=lambda seed: of_seed[seed]["used"])
+            used = max(0.0, of_seed[worst]["used"])  # a bound with room to spare counts below 0
+            others.append([f"({number})", kind, what, str(len(of_seed)), f"{used:.1%} (seed {worst})" if used else "0%"])
+    if effects:
+        head = ["claim", "measured effect", "seeds", "mean", "deviation", "worst", "threshold", "margin"]
+        lines.append("\n" + table(head, effects))
+    if others:
+        lines.append("\n" + table(["claim", "kind", "what", "seeds", "worst share of the allowance"], others))
+    return "\n".join(lines), good
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run chapters with other seeds and show the margins of their claims.")
-    parser.add_argument("--chapter", help="only the chapter with this slug")
-    parser.add_argument("seeds", nargs="+", type=int, metavar="SEED")
+    parser = argparse.ArgumentParser(description="Run chapters with many seeds and show the margins of their claims.")
+    parser.add_argument("--chapter", default="", help="only the chapters with these slugs")
+    parser.add_argument("--report", action="store_true", help="show what is stored, run nothing")
+    parser.add_argument("seeds", nargs="*", type=int, default=list(SEEDS), metavar="SEED", help="1 to 30 by default")
     arguments = parser.parse_args()
-    paths = chapters_named(arguments.chapter)
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [(path, seed, Path(folder, f"{path.stem}-{seed}")) for path in paths for seed in arguments.seeds]
-        passed = list(pool.map(lambda job: run(*job), jobs))
-        for path in paths:
-            print(table(path.stem, {seed: file for p, seed, file in jobs if p == path}))
-    failed = [f"{path.stem} with seed {seed}" for (path, seed, _), good in zip(jobs, passed, strict=True) if not good]
-    print("\n" + (f"Failed: {', '.join(failed)}." if failed else f"All {len(jobs)} runs passed."))
-    return 1 if failed else 0
+    seeds, runs = sorted(set(arguments.seeds)), {}
+    for path in chapters_named(arguments.chapter):
+        notebook = read(path)
+        for seed in seeds:
+            runs[Run(FOLDER / f"{path.stem}-{seed}.json", notebook, path.parent, seed)] = path.stem
+    if not arguments.report:
+        for done, (run, result) in enumerate(results(runs), 1):
+            verdict = "FAILED" if result["error"] else "passed"
+            print(f"{done} of {len(runs)}: {runs[run]}, seed {run.seed}: {verdict}, {result['seconds']} CPU s", flush=True)
+    found = {slug: {} for slug in runs.values()}
+    for run, slug in runs.items():
+        result = run.stored()
+        if result:
+            found[slug][run.seed] = result
+    reports = [report(slug, of_chapter, seeds) for slug, of_chapter in found.items()]
+    print("\n".join(text for text, _ in reports))
+    bad = [slug for slug, (_, good) in zip(found, reports, strict=True) if not good]
+    print(f"\nNot every claim holds with room to spare: {', '.join(bad)}." if bad else "\nAll claims hold with room to spare.")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""Break chapters in one place at a time, at random, and see whether a claim, a checker or an error notices.
+
+    python book/_tools/mutants.py [--chapter "SLUG SLUG"] [--count 30] [--seed 0]
+
+The edits are drawn from a chapter's method: open code cells without the stubs of exercises, and functions that folded
+cells define for them. Every place has the same chance. An edit is caught when a cell of the edited notebook raises, or
+when the run takes five times as long as the unedited one. Results are kept in _build/mutants/.
+"""
+
+import argparse
+import ast
+import random
+import re
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+from edits import Edit, sites
+from nbformat import NotebookNode
+from runs import OUT_OF_TIME, Run, describe, read, results, table
+from toolbox import ROOT, chapters_named
+
+FOLDER = ROOT / "_build" / "mutants"
+FOLDED = {"hide-cell", "hide-input"}
+MOST_SECONDS, SLOWER = 600, 5  # for the unedited run, and how many times its time an edited one may take
+CLAIM_ERRORS = ("ClaimFailed", "UselessCheck")
+_NO_METHOD = re.compile(r"#@title (Check|Checker|Solution|Figure)\b")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit of the code cell at position `cell`."""
+
+    cell: int
+    edit: Edit
+
+    def of(self, notebook: NotebookNode) -> NotebookNode:
+        """A copy of the notebook with the edit."""
+        edited = deepcopy(notebook)
+        edited.cells[self.cell].source = self.edit.of(notebook.cells[self.cell].source)
+        return edited
+
+    def describe(self, notebook: NotebookNode) -> str:
+        line, before, after = self.edit.lines(notebook.cells[self.cell].source)
+        return f"cell {self.cell + 1} · line {line}: {before} → {after}"
+
+
+def method_sites(notebook: NotebookNode) -> list[list[Mutant]]:
+    """The places of a chapter's method, each with the edits that can be made there."""
+    found = []
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or _is_stub(cell.source):
+            continue
+        folded = bool(FOLDED & set(cell.metadata.get("tags", [])))
+        if not (folded and _NO_METHOD.match(cell.source)):
+            found += [[Mutant(i, edit) for edit in edits] for edits in sites(cell.source, functions_only=folded)]
+    return found
+
+
+def drawn(notebook: NotebookNode, count: int, seed: str) -> list[Mutant]:
+    """`count` different mutants, or all there are: first a place is drawn, then one of its edits."""
+    generator, places, chosen = random.Random(seed), method_sites(notebook), []
+    while places and len(chosen) < count:
+        place = generator.choice(places)
+        chosen.append(place.pop(generator.randrange(len(place))))
+        if not place:
+            places.remove(place)
+    return chosen
+
+
+def without_figures(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without its folded drawing cells, except those that define a name which a later cell reads."""
+    short, read = deepcopy(notebook), set()
+    for cell in reversed(short.cells):
+        if cell.cell_type != "code":
+            continue
+        names = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, (ast.Name, ast.FunctionDef))]
+        bound = {n.name if isinstance(n, ast.FunctionDef) else n.id for n in names if not _reads(n)}
+        is_figure = "hide-input" in cell.metadata.get("tags", []) and cell.source.startswith("#@title Figure")
+        if is_figure and not bound & read:
+            cell.source = ""
+        else:
+            read |= {n.id for n in names if _reads(n)}
+    return short
+
+
+def _reads(node: ast.Name | ast.FunctionDef) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+
+
+def _is_stub(source: str) -> bool:
+    """Whether a cell has a `...` in place of an answer, not merely in an index."""
+    tree = ast.parse(source)
+    indices = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    in_index = {id(inner) for index in indices for inner in ast.walk(index)}
+    return any(isinstance(n, ast.Constant) and n.value is ... and id(n) not in in_index for n in ast.walk(tree))
+
+
+def new_run(path: Path, notebook: NotebookNode, seconds: float) -> Run:
+    """A run of a chapter's notebook, edited or not; its file is named by the contents, so that other draws find it."""
+    run = Run(FOLDER, notebook, path.parent, seconds=seconds)
+    run.file = FOLDER / f"{path.stem}-{run.key[:16]}.json"
+    return run
+
+
+def report(outcomes: dict[str, list[tuple[str, dict | None]]]) -> str:
+    """The table by chapter, and the survivors; an outcome is an edit's description and its error, or None."""
+    rows, survivors = [], []
+    for slug, of_chapter in outcomes.items():
+        errors = [error for _, error in of_chapter if error]
+        by_claim = sum(error["kind"] in CLAIM_ERRORS for error in errors)
+        by_time = sum(error["kind"] == OUT_OF_TIME for error in errors)
+        counts = (len(of_chapter), len(errors), by_claim, len(errors) - by_claim - by_time, by_time)
+        rows.append([slug, *map(str, counts)])
+        survivors += [f"{slug} · {description}" for description, error in of_chapter if not error]
+    total = [str(sum(int(row[i]) for row in rows)) for i in range(1, 6)]
+    head = ["chapter", "edits", "caught", "by a claim", "by another error", "by time"]
+    lines = [table(head, [*rows, ["all", *total]]), "", f"Survivors: {len(survivors)}"]
+    return "\n".join(lines + [f"- {survivor}" for survivor in survivors])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Break chapters in one place at a time and see what notices.")
+    parser.add_argument("--chapter", default="", help="only the chapters with these slugs")
+    parser.add_argument("--count", type=int, default=30, help="edits of each chapter")
+    parser.add_argument("--seed", type=int, default=0, help="the draw's seed")
+    arguments = parser.parse_args()
+    notebooks = {path: without_figures(read(path)) for path in chapters_named(arguments.chapter)}
+    unedited = {new_run(path, notebook, MOST_SECONDS): path for path, notebook in notebooks.items()}
+    limits, broken = {}, []
+    for run, result in results(unedited):
+        path = unedited[run]
+        if result["error"]:
+            broken.append(f"{path.stem} fails without an edit: {describe(result['error'])}")
+            del notebooks[path]
+        else:
+            limits[path] = SLOWER * result["seconds"]
+    runs = {}
+    for path, notebook in notebooks.items():
+        for mutant in drawn(notebook, arguments.count, f"{arguments.seed} {path.stem}"):
+            runs[new_run(path, mutant.of(notebook), limits[path])] = (path.stem, mutant.describe(notebook))
+    found = {}
+    for done, (run, result) in enumerate(results(runs), 1):
+        found[run] = result["error"]
+        verdict = "caught" if result["error"] else "SURVIVES"
+        print(f"{done} of {len(runs)}: {verdict}: {' · '.join(runs[run])}", flush=True)
+    outcomes = {path.stem: [] for path in notebooks}
+    for run, (slug, edit) in runs.items():
+        outcomes[slug].append((edit, found[run]))
+    print(f"\nEdits drawn with seed {arguments.seed}\n\n{report(outcomes)}")
+    print("\n".join(broken))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Run notebooks in fresh kernels, as many at once as there are cores, and keep what came of each run.
+
+A stored result counts for as long as the notebook's code and `lib` are what they were.
+"""
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from toolbox import ROOT, one_thread
+
+OUT_OF_TIME = "OutOfTime"
+MOST_WAITING = 900  # seconds on the clock for a whole run, whatever the kernel does
+MOST_BYTES = 8 << 30  # a size that a mistake has blown up ends its own kernel, not its neighbours
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a notebook in `folder` with COURSE_SEED = `seed`, for at most `seconds` of CPU; its result is in `file`."""
+
+    file: Path
+    notebook: NotebookNode
+    folder: Path
+    seed: int = 0
+    seconds: float = 600
+
+    @property
+    def key(self) -> str:
+        """A hash of what the result depends on: the code cells, and the sources of `lib` as they are now."""
+        cells = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
+        sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(ROOT.glob("lib/**/*.py"))}
+        return hashlib.sha256(json.dumps([cells, sources]).encode()).hexdigest()
+
+    def stored(self) -> dict | None:
+        """The result, if this run was made before."""
+        if not self.file.exists():
+            return None
+        result = json.loads(self.file.read_text(encoding="utf-8"))
+        return result if result["key"] == self.key else None
+
+    def make(self) -> dict:
+        """Run, store and return the result.
+
+        It holds `error` and `seconds` (see `execute`) and `checks`: the margins that the claims noted.
+        """
+        key = self.key  # of the sources that this run imports
+        with tempfile.TemporaryDirectory() as folder:
+            margins = Path(folder, "margins")
+            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+            environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
+            error, seconds = execute(deepcopy(self.notebook), self.folder, one_thread() | environment, self.seconds)
+            lines = margins.read_text(encoding="utf-8").splitlines() if margins.exists() else []
+        result = {"key": key, "error": error, "seconds": seconds, "checks": [json.loads(line) for line in lines]}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        half = self.file.with_suffix(".half")
+        half.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+        half.replace(self.file)
+        return result
+
+
+def execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], most: float) -> tuple[dict | None, float]:
+    """Execute a notebook up to the first cell that fails.
+
+    Returns the error, as the position of its cell, its kind and its message, or None if all cells pass, and the CPU
+    seconds used, of which `most` are allowed: unlike time on the clock they do not depend on what else the cores do.
+    """
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        startup_timeout=300,
+        shutdown_kernel="immediate",
+    )
+    client.create_kernel_manager().transport_encryption = "auto"  # else the kernel warns on its stderr
+    end = time.monotonic() + MOST_WAITING
+    client.timeout_func = lambda cell: max(0.1, end - time.monotonic())
+    with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
+        process = client.km.provisioner.process
+        kernel = psutil.Process(process.pid)
+        kernel.rlimit(psutil.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+        kernel.rlimit(psutil.RLIMIT_CORE, (0, 0))
+        kernel.rlimit(psutil.RLIMIT_CPU, (math.ceil(most), math.ceil(most) + 5))
+        error = None
+        for i, cell in enumerate(notebook.cells):
+            try:
+                client.execute_cell(cell, i)
+            except CellExecutionError as raised:
+                error = {"cell": i + 1, "kind": raised.ename, "message": raised.evalue}
+            except CellTimeoutError:
+                error = {"cell": i + 1, "kind": OUT_OF_TIME, "message": f"not done after {MOST_WAITING} s of waiting"}
+            except DeadKernelError:
+                if process.returncode == -signal.SIGXCPU:
+                    return {"cell": i + 1, "kind": OUT_OF_TIME, "message": f"not done after {most:.0f} CPU s"}, most
+                return {"cell": i + 1, "kind": "DeadKernel", "message": f"its exit code is {process.returncode}"}, most
+            if error:
+                break
+        times = kernel.cpu_times()
+    return error, round(times.user + times.system, 1)
+
+
+def describe(error: dict) -> str:
+    """An error in one line."""
+    return f"cell {error['cell']}: {error['kind']}: {' '.join(error['message'].split())[:400]}"
+
+
+def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
+    """Each run with its result as it comes: stored ones first, then those that are made now."""
+    missing = []
+    for run in runs:
+        result = run.stored()
+        if result:
+            yield run, result
+        else:
+            missing.append(run)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        made = {pool.submit(run.make): run for run in missing}
+        try:
+            for future in as_completed(made):
+                yield made[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook without its stored outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    return notebook
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table that reads well as plain text too."""
+    cells = [[text.replace("|", "\\|") for text in row] for row in [head, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
