@@ -4,7 +4,8 @@ import copy
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -34,6 +35,17 @@ def seed(number: int) -> np.random.Generator:
 def torch_generator(rng: np.random.Generator) -> torch.Generator:
     """A torch generator (CPU) that is seeded with the next draw of a numpy generator."""
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+@contextmanager
+def rewound_after_error(generator: torch.Generator) -> Iterator[None]:
+    """Put a generator back to where it was, if what is done inside raises an error."""
+    before = generator.get_state()
+    try:
+        yield
+    except Exception:
+        generator.set_state(before)
+        raise
 
 
 def fit(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], steps: int) -> np.ndarray:

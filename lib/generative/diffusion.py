@@ -4,8 +4,9 @@ Clock: t = 0 is data, t = 1, …, T are the noisy steps, and a network is told t
 Tables have shape (T,), and entry t - 1 belongs to step t. No caller has to remember that: functions take t itself and
 look it up in one place, `at`, which refuses a t outside 1..T. What belongs to t - 1 has a table of its own
 (`alpha_bars_before`), so that nothing is ever shifted.
-Tables are float64 and are rounded to the data's dtype where they are used: in float32, 1 - ᾱ_t loses up to four of its
-seven digits near t = 1.
+Tables are float64 and are rounded to the data's dtype where they are used, to float32 for data in half precision: in
+float32, 1 - ᾱ_t loses up to four of its seven digits near t = 1. Half precision is computed with in float32 and rounded
+once, at the end.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from lib.course.shapes import checked
+from lib.course.tensors import predict, require_finite_result, working_dtype
+from lib.course.training import rewound_after_error
 
 FIRST_BETA, LAST_BETA, REFERENCE_STEPS = 1e-4, 0.02, 1000  # Ho et al. 2020, section 4
 
@@ -36,17 +39,18 @@ class Posterior(NamedTuple):
 class Schedule:
     """The noise schedule β_1, …, β_T of the chain q(x_t | x_{t-1}) = N(√(1 - β_t) x_{t-1}, β_t I).
 
-    `betas` is a float64 tensor (T,) with entries in (0, 1); anything else raises a `ValueError`.
+    `betas` is a float64 tensor (T,) with entries in (0, 1); anything else raises a `ValueError`. A copy is kept.
     """
 
     betas: Float64[Tensor, "steps"]
 
     def __post_init__(self):
-        betas = self.betas
+        betas = torch.as_tensor(self.betas).clone()
         if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
             raise ValueError(f"betas must be a float64 tensor (T,), got {betas.dtype} with shape {tuple(betas.shape)}")
         if not torch.all((betas > 0) & (betas < 1)):
             raise ValueError(f"betas must lie in (0, 1), got {betas.min().item():g} to {betas.max().item():g}")
+        object.__setattr__(self, "betas", betas)
 
     @property
     def steps(self) -> int:
@@ -108,15 +112,11 @@ def linear_betas(steps: int) -> Float64[Tensor, "steps"]:
 
 @checked
 def at(table: Float64[Tensor, "steps"], t: Step, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "..."]:
-    """The entry for step t of a table (T,), in the dtype of x and shaped to multiply it.
+    """The entry for step t of a table (T,), in the dtype of x, at least float32, and shaped to multiply it.
 
     `t` is one step for the whole batch, or a tensor (batch,). A step outside 1..T raises a `ValueError`.
     """
-    steps = torch.as_tensor(t)
-    if torch.any((steps < 1) | (steps > len(table))):
-        came = f"{steps.min().item()} to {steps.max().item()}"
-        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {came}")
-    return table[steps - 1].to(x.dtype).reshape(-1, *(1 for _ in x.shape[1:]))
+    return _at(table, t, x)
 
 
 @checked
@@ -124,15 +124,20 @@ def add_noise(
     schedule: Schedule, x_0: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, "batch *shape"]:
     """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε: all of the first t steps of the chain at once, with ε = `noise` from N(0, I)."""
-    return at(schedule.alpha_bars.sqrt(), t, x_0) * x_0 + at(schedule.noise_variances.sqrt(), t, x_0) * noise
+    return _add_noise(schedule, x_0, t, noise)
 
 
 @checked
 def predict_data(
     schedule: Schedule, x_t: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, "batch *shape"]:
-    """x̂_0 = (x_t - √(1 - ᾱ_t) ε) / √ᾱ_t: `add_noise` solved for x_0, where ε = `noise` is a prediction."""
-    return (x_t - at(schedule.noise_variances.sqrt(), t, x_t) * noise) / at(schedule.alpha_bars.sqrt(), t, x_t)
+    """x̂_0 = (x_t - √(1 - ᾱ_t) ε) / √ᾱ_t: `add_noise` solved for x_0, where ε = `noise` is a prediction.
+
+    In float64, because √ᾱ_t may be smaller than float32 can hold.
+    """
+    x = x_t.double()
+    x = (x - _at(schedule.noise_variances.sqrt(), t, x) * noise) / _at(schedule.alpha_bars.sqrt(), t, x)
+    return require_finite_result(x.to(x_t.dtype), x_t=x_t, noise=noise)
 
 
 @checked
@@ -146,17 +151,13 @@ def ancestral_step(
 ) -> Float[Tensor, "batch *shape"]:
     """Draw x_{t-1} from N(μ, σ_t² I): μ is the posterior's mean for x̂_0 in place of x_0, `noise` the predicted ε.
 
-    `variance` is σ_t²: "beta" is β_t, right for data from N(0, I); "posterior" is that of q(x_{t-1} | x_t, x_0), right
-    for a single data point (section 3.2 of the paper; `fixed_large` and `fixed_small` elsewhere). The last step, t = 1,
-    returns the mean and draws nothing.
+    That is μ = (x_t - β_t / √(1 - ᾱ_t) ε) / √α_t, equation (11) of the paper. `variance` is σ_t²: "beta" is β_t, right
+    for data from N(0, I); "posterior" is that of q(x_{t-1} | x_t, x_0), right for a single data point (section 3.2;
+    `fixed_large` and `fixed_small` elsewhere). The last step, t = 1, returns the mean and draws nothing.
     """
-    posterior = schedule.posterior
-    mean = at(posterior.data, t, x_t) * predict_data(schedule, x_t, t, noise) + at(posterior.noisy, t, x_t) * x_t
-    if t == 1:
-        return mean
-    variances = schedule.betas if variance == "beta" else posterior.variance
-    fresh = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
-    return mean + at(variances.sqrt(), t, x_t) * fresh
+    with rewound_after_error(generator):
+        x = _ancestral_step(schedule, x_t, t, noise, variance, generator)
+        return require_finite_result(x, x_t=x_t, noise=noise)
 
 
 @torch.no_grad()
@@ -170,12 +171,18 @@ def sample(
 ) -> Float[Tensor, "..."]:
     """Samples of the model: float32 of the given shape (batch, …), by T ancestral steps from N(0, I) (Algorithm 2).
 
-    `network(x, time)` predicts the noise in x (batch, …) at time t/T, given as a tensor (batch,).
+    `network(x, time)` predicts the noise in x (batch, …) at time t/T, given as a tensor (batch,). After an error the
+    generator is where it was.
     """
-    x = torch.randn(shape, generator=generator)
-    for t in range(schedule.steps, 0, -1):
-        noise = network(x, torch.full(shape[:1], t / schedule.steps))
-        x = ancestral_step(schedule, x, t, noise, variance, generator)
+    if not shape or min(shape) < 1:
+        raise ValueError(f"shape must be (batch, …) with sizes of at least 1, got {shape}")
+    with rewound_after_error(generator):
+        x = torch.randn(shape, generator=generator)
+        for t in range(schedule.steps, 0, -1):
+            noise = predict(network, x, torch.full(shape[:1], t / schedule.steps))
+            x = _ancestral_step(schedule, x, t, noise, variance, generator)
+            if not x.isfinite().all():
+                raise ValueError(f"network must return finite noise of moderate size, got x not finite after t = {t}")
     return x
 
 
@@ -191,14 +198,42 @@ def denoising_loss(
 
     "simple" is the mean of (ε - ε_θ)² over examples and components: L_simple, equation (14) of the paper. "elbo"
     multiplies each example's by T · `elbo_weights`, which makes it an unbiased estimate of what depends on the network
-    in the negative bound with σ_t² = β_t, in nats per component. `network` is as in `sample`.
+    in the negative bound with σ_t² = β_t, in nats per component. `network` is as in `sample`; times and loss have the
+    dtype of x_0, at least float32, in which a thousand times differ.
     """
-    t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
-    noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
-    predicted = network(add_noise(schedule, x_0, t, noise), (t / schedule.steps).to(x_0.dtype))
-    if predicted.shape != x_0.shape:
-        raise ValueError(f"network must return the shape of x, {tuple(x_0.shape)}, got {tuple(predicted.shape)}")
-    errors = (noise - predicted).square()
+    if not x_0.numel():
+        raise ValueError(f"x_0 must hold at least one example, got shape {tuple(x_0.shape)}")
+    wide = working_dtype(x_0.dtype)
+    with rewound_after_error(generator):
+        t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
+        noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
+        predicted = predict(network, _add_noise(schedule, x_0, t, noise), t.to(wide) / schedule.steps)
+    errors = (noise.to(wide) - predicted).square()
     if weights == "elbo":
-        errors = schedule.steps * at(schedule.elbo_weights, t, x_0) * errors
+        errors = schedule.steps * _at(schedule.elbo_weights, t, x_0) * errors
     return errors.mean()
+
+
+def _at(table, t, x):
+    if isinstance(t, int):
+        lowest, highest, index = t, t, slice(t - 1, t)
+    else:
+        index = t.long() - 1  # an int8 cannot be compared with 1000
+        lowest, highest = (int(end) + 1 for end in index.aminmax()) if len(t) else (1, 1)
+    if lowest < 1 or highest > len(table):
+        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {lowest} to {highest}")
+    return table[index].to(working_dtype(x.dtype)).reshape(-1, *(1 for _ in x.shape[1:]))
+
+
+def _add_noise(schedule, x_0, t, noise):
+    signal, spread = _at(schedule.alpha_bars.sqrt(), t, x_0), _at(schedule.noise_variances.sqrt(), t, x_0)
+    return require_finite_result((signal * x_0 + spread * noise).to(x_0.dtype), x_0=x_0, noise=noise)
+
+
+def _ancestral_step(schedule, x_t, t, noise, variance, generator):
+    of_noise = _at(schedule.betas / schedule.noise_variances.sqrt(), t, x_t)
+    x = (x_t - of_noise * noise) / _at(schedule.alphas.sqrt(), t, x_t)
+    if t > 1:
+        variances = schedule.betas if variance == "beta" else schedule.posterior.variance
+        x = x + _at(variances.sqrt(), t, x_t) * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
+    return x.to(x_t.dtype)

@@ -1,14 +1,16 @@
 """How far samples are from data."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from lib.course.data import digits
 from lib.course.shapes import checked
+from lib.course.tensors import require_finite_result
 from lib.course.training import fit
 
 CLASSIFIER_STEPS, CLASSIFIER_BATCH = 400, 128
@@ -19,21 +21,28 @@ def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m feature
     """The squared Fréchet (2-Wasserstein) distance of the Gaussians fitted to two sets of features.
 
     ‖μ_a - μ_b‖² + tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^½) (Dowson & Landau 1982); on Inception features it is the FID (Heusel et
-    al. 2017, arXiv 1706.08500). With Σ = RᵀR, the last trace is the sum of the singular values of R_a R_bᵀ, so no root
-    of a matrix is needed and singular covariances do no harm. Few samples bias it upwards: compare sets of one size.
-    In the features' units squared, computed in float64. Fewer than two samples, or a value that is not finite, raise a
-    `ValueError`.
+    al. 2017, arXiv 1706.08500). With Σ = RᵀR, the trace is the smallest ‖R_a - U R_b‖² over orthogonal U, which the
+    singular vectors of R_a R_bᵀ give: no root of a matrix is needed, singular covariances do no harm, and no rounding
+    makes it negative. Few samples bias it upwards: compare sets of one size. In the features' units squared, computed
+    in float64. Fewer than two samples, or a value that is not finite, raise a `ValueError`.
     """
-    mean_a, root_a = _fit_gaussian("a", a)
-    mean_b, root_b = _fit_gaussian("b", b)
-    overlap = torch.linalg.matrix_norm(root_a @ root_b.T, "nuc")
-    return float((mean_a - mean_b).square().sum() + root_a.square().sum() + root_b.square().sum() - 2 * overlap)
+    for name, values in (("a", a), ("b", b)):
+        if len(values) < 2 or not values.numel() or not values.isfinite().all():
+            raise ValueError(f"{name} must hold at least 2 finite samples (n, features), got shape {tuple(values.shape)}")
+    largest = max(a.abs().max().item(), b.abs().max().item())
+    scale = 2.0 ** (math.frexp(largest)[1] - 1)  # so that squares neither overflow nor vanish
+    mean_a, root_a = _fit_gaussian(a.double() / scale)
+    mean_b, root_b = _fit_gaussian(b.double() / scale)
+    left, _, right = torch.linalg.svd(root_a @ root_b.T)
+    distance = (mean_a - mean_b).square().sum() + (root_a - left @ right @ root_b).square().sum()
+    return float(require_finite_result(distance * scale * scale, a=a, b=b))
 
 
 def digit_features(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
     """Train a small classifier on the digits and return its last hidden layer: images (n, 8, 8) in [0, 1] to (n, 64).
 
-    The result depends on `rng` alone. The images may leave [0, 1] a little, as samples do.
+    The result depends on `rng` alone. The images may leave [0, 1] a little, as samples do; they may have any precision,
+    and the features are float32.
     """
     images, labels = digits()
     with torch.random.fork_rng(devices=[]):
@@ -49,16 +58,14 @@ def digit_features(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
 
     @torch.no_grad()
     @checked
-    def features(images: Float[Tensor, "n 8 8"]) -> Float[Tensor, "n 64"]:
-        return body(images)
+    def features(images: Float[Tensor, "n 8 8"]) -> Float32[Tensor, "n 64"]:
+        return require_finite_result(body(images.float()), images=images)
 
     return features
 
 
-def _fit_gaussian(name, features):
-    """The mean (d,) and a factor R (k, d) of the unbiased covariance RᵀR."""
-    if len(features) < 2 or not torch.all(torch.isfinite(features)):
-        raise ValueError(f"{name} must hold at least 2 finite samples (n, features), got shape {tuple(features.shape)}")
-    values = features.double()
+def _fit_gaussian(values):
+    """The mean (d,) and a square factor R (d, d) of the unbiased covariance RᵀR."""
     centred = (values - values.mean(0)) / (len(values) - 1) ** 0.5
-    return values.mean(0), torch.linalg.qr(centred, mode="r").R
+    root = torch.linalg.qr(centred, mode="r").R
+    return values.mean(0), torch.cat([root, root.new_zeros(root.shape[1] - len(root), root.shape[1])])

@@ -1,7 +1,5 @@
 """The small networks that the generative chapters train."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,29 +7,30 @@ from torch import Tensor, nn
 from lib.course.shapes import checked
 
 TIME_FEATURES = 64
+FREQUENCIES = 1000 * torch.logspace(0, -4, TIME_FEATURES // 2, dtype=torch.float64)
 
 
 @checked
 def time_features(time: Float[Tensor, "batch"]) -> Float[Tensor, "batch features"]:
     """Sines and cosines of the time in [0, 1] at 32 frequencies, from 1000 down to 0.1 radians: shape (batch, 64).
 
-    They are those of the transformer's positions, for the position 1000 · time (Ho et al. 2020, appendix B).
+    They are those of the transformer's positions, for the position 1000 · time (Ho et al. 2020, appendix B), computed in
+    float64 and rounded to the dtype of `time`.
     """
     if not torch.all((time >= 0) & (time <= 1)):
         raise ValueError(f"time must lie in [0, 1], got {time.min().item():g} to {time.max().item():g}")
-    half = TIME_FEATURES // 2
-    frequencies = 1000 * torch.exp(-math.log(10_000) * torch.arange(half, dtype=time.dtype) / (half - 1))
-    angles = time[:, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
+    angles = time.double()[:, None] * FREQUENCIES
+    return torch.cat([angles.sin(), angles.cos()], dim=1).to(time.dtype)
 
 
 class ResidualMLP(nn.Module):
     """A vector field on R^dim that depends on time: x (batch, dim) and time (batch,) in [0, 1] to (batch, dim).
 
     `depth` residual blocks of width `hidden`, each told the time; it serves as noise predictor, score or velocity.
-    Its weights come from torch's global generator.
+    Its weights come from torch's global generator. A time in more precision than x stays so until its features are known.
     """
 
+    @checked
     def __init__(self, dim: int, hidden: int, depth: int):
         super().__init__()
         for name, value in dict(dim=dim, hidden=hidden, depth=depth).items():
@@ -44,7 +43,7 @@ class ResidualMLP(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch dim"], time: Float[Tensor, "batch"]) -> Float[Tensor, "batch dim"]:
-        embedded = self.time(time_features(time))
+        embedded = self.time(time_features(time).to(x.dtype))
         hidden = self.enter(x)
         for block in self.blocks:
             hidden = block(hidden, embedded)

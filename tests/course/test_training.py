@@ -103,7 +103,7 @@ def bad_losses(layer):
     return {
         "nan": (third(lambda: fine() * torch.nan), FloatingPointError, "the loss is nan at step 2"),
         "inf": (third(lambda: fine() / 0), FloatingPointError, "the loss is inf at step 2"),
-        "many": (third(lambda: layer(torch.ones(4, 3))), ValueError, r"loss must return a tensor with one number.*\[4, 2\]"),
+        "many": (third(lambda: layer(torch.ones(4, 3))), ValueError, r"loss must return a tensor with one number"),
         "float": (third(lambda: 1.5), ValueError, "loss must return a tensor with one number, got 1.5"),
         "own error": (third(lambda: 1 / 0), ZeroDivisionError, "division"),
         "no gradient": (third(lambda: torch.tensor(1.0)), RuntimeError, "does not require grad"),

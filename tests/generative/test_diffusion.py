@@ -217,5 +217,202 @@ def test_a_network_of_the_wrong_shape(schedule):
     x = torch.zeros(2, 3)
     with pytest.raises(ValueError, match=r"network must return the shape of x, \(2, 3\), got \(2, 1\)"):
         denoising_loss(schedule, lambda x, time: x[:, :1], x, "simple", generator())
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=r"network must return the shape of x, \(2, 3\), got \(2, 1\)"):
         sample(schedule, lambda x, time: x[:, :1], (2, 3), "beta", generator())
+
+
+def overwriting(x, time):
+    """A network that uses its arguments as scratch space, and says that half of x is noise."""
+    half = x / 2
+    x.fill_(7)
+    time.fill_(0.5)
+    return half
+
+
+def of_one_buffer():
+    """A network that hands out one tensor again and again."""
+    buffer = torch.empty(0)
+
+    def network(x, time):
+        buffer.resize_(x.shape).copy_(x / 2)
+        return buffer
+
+    return network
+
+
+@pytest.mark.parametrize("variance", ["beta", "posterior"])
+def test_a_network_may_overwrite_its_arguments_or_reuse_its_buffer(schedule, variance):
+    want = sample(schedule, lambda x, time: x / 2, (4, 3), variance, generator())
+    for network in (overwriting, of_one_buffer(), lambda x, time: x.div_(2)):
+        got = sample(schedule, network, (4, 3), variance, generator())
+        network(torch.ones(4, 3), torch.ones(4))
+        assert torch.equal(got, want)
+    x_0 = torch.randn(5, 3, generator=generator(1))
+    kept = x_0.clone()
+    want = denoising_loss(schedule, lambda x, time: x / 2, x_0, "elbo", generator())
+    for network in (overwriting, of_one_buffer(), lambda x, time: x.div_(2)):
+        assert torch.equal(denoising_loss(schedule, network, x_0, "elbo", generator()), want)
+    assert torch.equal(x_0, kept)
+
+
+@pytest.mark.parametrize(
+    ("network", "came"),
+    [
+        (lambda x, time: x[0], r"\(3,\)"),
+        (lambda x, time: x.mean(), r"\(\)"),
+        (lambda x, time: x[None], r"\(1, 2, 3\)"),
+        (lambda x, time: x.mT, r"\(3, 2\)"),
+        (lambda x, time: x.numpy(), "ndarray"),
+        (lambda x, time: (x, time), "tuple"),
+        (lambda x, time: None, "NoneType"),
+    ],
+)
+def test_a_network_that_returns_something_else(schedule, network, came):
+    message = rf"network must return the shape of x, \(2, 3\), got {came}"
+    with pytest.raises(ValueError, match=message):
+        denoising_loss(schedule, network, torch.zeros(2, 3), "simple", generator())
+    with pytest.raises(ValueError, match=message):
+        sample(schedule, network, (2, 3), "beta", generator())
+
+
+def test_a_network_that_answers_in_another_precision(schedule):
+    for dtype in (torch.float64, torch.bfloat16):
+        assert sample(schedule, lambda x, time: x.to(dtype) / 2, (2, 3), "beta", generator()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 3e38])
+def test_a_network_that_is_not_finite(schedule, wrong):
+    with pytest.raises(ValueError, match=f"network must return finite noise .* after t = {STEPS}"):
+        sample(schedule, lambda x, time: x * wrong, (2, 3), "beta", generator())
+
+
+def test_after_an_error_the_generator_is_where_it_was(schedule):
+    def late(x, time):
+        return x if time[0] > 0.5 else x[:1]
+
+    rng, x = generator(3), torch.zeros(2, 3)
+    before = rng.get_state()
+    for call in (
+        lambda: sample(schedule, late, (2, 3), "beta", rng),
+        lambda: sample(schedule, late, (), "beta", rng),
+        lambda: denoising_loss(schedule, lambda x, time: x[:1], x, "simple", rng),
+        lambda: denoising_loss(schedule, late, x / 0, "simple", rng),
+        lambda: ancestral_step(schedule, x, 5, x / 0, "beta", rng),
+        lambda: ancestral_step(schedule, x, STEPS + 1, x, "beta", rng),
+    ):
+        with pytest.raises(ValueError):
+            call()
+        assert torch.equal(rng.get_state(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("t", [1, 2, 25, STEPS])
+def test_every_precision_is_the_exact_result_rounded_once(schedule, dtype, t):
+    x, noise = (torch.randn(40, 3, generator=generator(number)).to(dtype) for number in (0, 1))
+    spacing = 2 * torch.finfo(dtype).eps
+    step = lambda x, t, noise: ancestral_step(schedule, x, t, noise, "beta", generator())  # noqa: E731
+    for function in (
+        lambda x, noise: add_noise(schedule, x, t, noise),
+        lambda x, noise: predict_data(schedule, x, t, noise),
+        lambda x, noise: step(x, t, noise) - (step(0 * x, t, 0 * noise) if t > 1 else 0),  # without the fresh noise
+    ):
+        got, want = function(x, noise), function(x.double(), noise.double())
+        assert got.dtype == dtype and want.dtype == torch.float64
+        room = 4 if t > 1 and dtype != torch.float32 else 1  # a difference of two rounded steps
+        assert ((got - want).abs() <= room * spacing * (want.abs() + x.abs() + noise.abs())).all()
+
+
+def test_a_thousand_times_reach_the_network_in_every_precision():
+    chain = Schedule(linear_betas(1000))
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        seen = []
+        network = lambda x, time: seen.append(time) or x  # noqa: B023, E731
+        loss = denoising_loss(chain, network, torch.zeros(30_000, 1, dtype=dtype), "simple", generator())
+        assert loss.dtype == max(dtype, torch.float32, key=lambda kind: torch.finfo(kind).bits)
+        assert (seen[0].double() * 1000).round().unique().tolist() == list(range(1, 1001))
+        assert len(seen[0].unique()) == 1000
+
+
+def test_losses_in_half_precision_are_those_in_double_precision(schedule):
+    x_0 = torch.randn(3000, 4, generator=generator())
+    for weights in ("simple", "elbo"):
+        for dtype in (torch.bfloat16, torch.float16):
+            rounded = x_0.to(dtype)
+            got = denoising_loss(schedule, lambda x, time: torch.zeros_like(x), rounded, weights, generator())
+            want = denoising_loss(schedule, lambda x, time: torch.zeros_like(x), x_0.double(), weights, generator())
+            assert got.item() == pytest.approx(want.item(), rel=0.1)  # other draws of the noise
+
+
+def test_a_step_where_nothing_is_left_of_the_data():
+    """With β = ½, √ᾱ_300 = 2^-150 is no float32; the step does not need it, as (x - ε/2)·√2 shows."""
+    chain = Schedule(torch.full((300,), 0.5, dtype=torch.float64))
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        x, noise = torch.full((1, 1), 1.5, dtype=dtype), torch.full((1, 1), 0.25, dtype=dtype)
+        fresh = torch.randn(1, 1, generator=generator(), dtype=dtype).double()
+        got = ancestral_step(chain, x, 300, noise, "beta", generator())
+        want = ((1.5 - 0.125) * 2**0.5 + 0.5**0.5 * fresh).item()
+        assert got.item() == pytest.approx(want, rel=2 * torch.finfo(dtype).eps)
+    same = torch.full((1, 1), 1.5)
+    assert predict_data(chain, same, 300, same).item() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_steps_may_be_integers_of_any_size(dtype):
+    chain = Schedule(linear_betas(1000))
+    t = torch.tensor([1, 2, 100], dtype=dtype)
+    x = torch.ones(3, 2)
+    assert torch.equal(at(chain.betas, t, x), at(chain.betas, t.long(), x))
+    assert torch.equal(add_noise(chain, x, t, x), add_noise(chain, x, t.long(), x))
+    with pytest.raises(ValueError, match=r"t must lie in 1..1000 \(t = 0 is data\), got 0 to 99"):
+        add_noise(chain, x, t - 1, x)
+    with pytest.raises(ValueError, match=r"t must lie in 1..50 \(t = 0 is data\), got 1 to 100"):
+        add_noise(Schedule(linear_betas(50)), x, t, x)
+    with pytest.raises(TypeError, match="parameter 't'"):
+        at(chain.betas, t.to(torch.uint8), x)
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_not_finite_is_named(schedule, wrong):
+    good = torch.ones(2, 3)
+    bad = good.clone()
+    bad[1, 2] = wrong
+    for name, (x, noise) in {"x": (bad, good), "noise": (good, bad)}.items():
+        for function, first in ((add_noise, "x_0"), (predict_data, "x_t")):
+            with pytest.raises(ValueError, match=f"{first if name == 'x' else name} must be finite"):
+                function(schedule, x, 3, noise)
+        for t in (1, 3):
+            with pytest.raises(ValueError, match=f"{'x_t' if name == 'x' else name} must be finite"):
+                ancestral_step(schedule, x, t, noise, "beta", generator())
+    with pytest.raises(ValueError, match="x_0 must be finite"):
+        denoising_loss(schedule, lambda x, time: x, bad, "simple", generator())
+
+
+def test_results_that_overflow_are_refused(schedule):
+    huge, thousand = torch.full((1, 2), 3e38), torch.full((1, 2), 1e3, dtype=torch.float16)
+    for call, names in (
+        (lambda: add_noise(schedule, huge, 25, huge), "x_0 and noise"),
+        (lambda: predict_data(schedule, huge, STEPS, -huge), "x_t and noise"),
+        (lambda: ancestral_step(schedule, huge, STEPS, -huge, "beta", generator()), "x_t and noise"),
+        (lambda: predict_data(schedule, thousand, STEPS, 0 * thousand), "x_t and noise"),
+    ):
+        with pytest.raises(ValueError, match=f"{names} must be smaller: the result overflows torch.float"):
+            call()
+
+
+def test_nothing_to_noise_or_to_sample(schedule):
+    for empty in (torch.zeros(0, 3), torch.zeros(3, 0)):
+        with pytest.raises(ValueError, match="x_0 must hold at least one example, got shape"):
+            denoising_loss(schedule, lambda x, time: x, empty, "simple", generator())
+    for shape in ((), (0, 2), (2, -1)):
+        with pytest.raises(ValueError, match=r"shape must be \(batch, …\) with sizes of at least 1"):
+            sample(schedule, lambda x, time: x, shape, "beta", generator())
+    assert add_noise(schedule, torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_a_schedule_keeps_a_copy_of_its_betas():
+    betas = torch.full((3,), 0.5, dtype=torch.float64)
+    chain = Schedule(betas)
+    betas.fill_(0.1)
+    assert chain.betas.tolist() == [0.5] * 3 and chain.alpha_bars[-1] == 0.125
+    with pytest.raises(ValueError, match="betas must be a float64 tensor"):
+        Schedule([0, 1])

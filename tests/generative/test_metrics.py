@@ -90,3 +90,53 @@ def test_digit_features_order_what_is_less_and_less_like_digits(features):
 def test_images_of_another_shape(features):
     with pytest.raises(TypeError):
         features(torch.zeros(4, 64))
+
+
+def test_the_distance_is_never_negative_and_zero_for_equal_sets():
+    """Eighty sets, among them wide and flat ones, and sets with fewer samples than features."""
+    rng = np.random.default_rng(5)
+    for _ in range(80):
+        n, d = rng.integers(2, 120), rng.integers(1, 30)
+        a = torch.tensor(rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-5, 5, size=d) + rng.standard_normal(d))
+        for b in (a, a[torch.randperm(n)], a[:, :1].expand(-1, d)):
+            distance = frechet_distance(b, b.flip(0))
+            assert 0 <= distance < 1e-13 * b.square().sum(1).mean().item()
+
+
+def test_different_sets_of_samples_have_a_distance_that_rounding_keeps_positive():
+    a = torch.tensor(np.random.default_rng(6).standard_normal((50, 4)))
+    assert frechet_distance(a, a + 1e-6) == pytest.approx(4e-12, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_every_precision_is_computed_in_float64(dtype):
+    a, b = (torch.randn(60, 5, generator=torch.Generator().manual_seed(number)).to(dtype) for number in (0, 1))
+    assert frechet_distance(a, b) == frechet_distance(a.double(), b.double()) > 0.01
+    assert 0 <= frechet_distance(a, a) < 1e-14
+
+
+@pytest.mark.parametrize("scale", [2.0**-400, 2.0**400, 2.0**509])
+def test_the_distance_scales_with_the_square_of_the_units(scale):
+    a, b = (torch.randn(60, 5, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (0, 1))
+    assert frechet_distance(scale * a, scale * b) == pytest.approx(frechet_distance(a, b) * scale * scale, rel=1e-12)
+
+
+def test_a_distance_that_overflows_is_refused():
+    a = torch.randn(60, 5, dtype=torch.float64)
+    with pytest.raises(ValueError, match="a and b must be smaller: the result overflows torch.float64"):
+        frechet_distance(1e170 * a, -1e170 * (a + 1))
+
+
+def test_samples_without_features():
+    with pytest.raises(ValueError, match=r"a must hold at least 2 finite samples \(n, features\), got shape \(3, 0\)"):
+        frechet_distance(torch.ones(3, 0), torch.ones(3, 0))
+
+
+def test_digit_features_take_every_precision_and_refuse_what_is_not_finite(features):
+    images = digits()[0][:50]
+    for dtype in (torch.float64, torch.float16):
+        assert features(images.to(dtype)).dtype == torch.float32
+    assert torch.equal(features(images.double()), features(images))
+    assert torch.allclose(features(images.bfloat16()), features(images), atol=0.1)
+    with pytest.raises(ValueError, match="images must be finite"):
+        features(images / 0)

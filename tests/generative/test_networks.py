@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lib.course.meters import parameter_count
 from lib.generative.networks import ResidualMLP, time_features
 
 
@@ -70,3 +71,44 @@ def test_wrong_shapes(network):
         network(torch.zeros(2, 3), torch.zeros(3))
     with pytest.raises(TypeError):
         network(torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_time_features_of_every_precision_are_the_exact_ones_rounded(dtype):
+    time = torch.linspace(0, 1, 300).to(dtype)
+    features = time_features(time)
+    assert features.dtype == dtype
+    assert (features.double() - time_features(time.double())).abs().max() < torch.finfo(dtype).eps
+
+
+def test_the_frequencies_fall_geometrically():
+    small = torch.tensor([1e-6], dtype=torch.float64)
+    want = 1e-6 * 1000 * 10_000 ** (-torch.arange(32, dtype=torch.float64) / 31)
+    assert torch.allclose(time_features(small)[0, :32], want, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_network_in_another_precision_takes_times_in_more(network, dtype):
+    """In bfloat16 the network tells times apart that bfloat16 does not: 0.9990 and 0.9995 round to 1."""
+    x, time = torch.ones(2, 3, dtype=dtype), torch.tensor([0.9990, 0.9995])
+    out = network.to(dtype)(x, time)
+    assert out.dtype == dtype and not torch.equal(out[0], out[1])
+    assert torch.isfinite(network(x, time.to(dtype))).all()
+
+
+@pytest.mark.parametrize(("dim", "hidden", "depth"), [(3, 16, 2), (64, 128, 2), (2, 8, 1), (2, 8, 5)])
+def test_parameters_of_every_part_are_counted(dim, hidden, depth):
+    block = 2 * hidden + 2 * (hidden + 1) * hidden
+    time = (64 + 1) * hidden + (hidden + 1) * hidden
+    ends = (dim + 1) * hidden + 2 * hidden + (hidden + 1) * dim
+    network = ResidualMLP(dim, hidden, depth)
+    assert len(network.blocks) == depth and parameter_count(network) == depth * block + time + ends
+
+
+def test_the_network_of_the_diffusion_chapter_has_about_108_000_parameters():
+    assert abs(parameter_count(ResidualMLP(64, hidden=128, depth=2)) - 108_000) < 500
+
+
+def test_sizes_are_whole_numbers():
+    with pytest.raises(TypeError, match="hidden"):
+        ResidualMLP(dim=2, hidden=4.5, depth=1)
