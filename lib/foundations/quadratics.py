@@ -1,13 +1,15 @@
 """Minimisers of the quadratic f(x) = x·Ax/2 - b·x, for a symmetric positive definite A given as a product x -> Ax."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float64
 
+from lib.course.ranges import own_array, require_at_least, require_finite, require_not_negative
 from lib.course.shapes import checked
 
-ROUNDING = 1e-8
+ROUNDING = 1e-5  # of a product in single precision
 
 
 @checked
@@ -16,20 +18,15 @@ def steepest_descent(
 ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, "steps n"]]:
     """Steepest descent with exact line search; one product a step.
 
-    Returns the last iterate and all iterates, the start first. Stops when |b - Ax| <= tol |b|, or after `maxiter`
-    steps, converged or not. Raises `ValueError` when A shows itself not symmetric or not positive definite.
-    Source: Shewchuk 1994, section 4.
+    Returns the last iterate and all iterates, the start first. Stops when |b - Ax| <= tol |b|, when rounding no longer
+    lets x change, or after `maxiter` steps, converged or not. Raises `ValueError` when A shows itself not positive
+    definite, or not symmetric up to 1e-5 of its size. Source: Shewchuk 1994, section 4.
     """
-    x, r = _start(matvec, b, x0, tol, maxiter)
-    history, last = [x], None
-    while len(history) <= maxiter and np.linalg.norm(r) > tol * np.linalg.norm(b):
-        Ar = matvec(r)
-        alpha = r @ r / _curvature(r, Ar, last)
-        last = r, Ar
-        x = x + alpha * r
-        r = r - alpha * Ar
-        history.append(x)
-    return x, np.stack(history)
+    search = _Search(matvec, b, x0, tol, maxiter)
+    while search.goes_on():
+        search.step()
+        search.p = search.r
+    return search.history[-1], np.stack(search.history)
 
 
 @checked
@@ -40,41 +37,83 @@ def conjugate_gradient(
 
     Returns, stops and raises as `steepest_descent` does. Source: Hestenes and Stiefel 1952.
     """
-    x, r = _start(matvec, b, x0, tol, maxiter)
-    p, rr = r, r @ r
-    history, last = [x], None
-    while len(history) <= maxiter and np.sqrt(rr) > tol * np.linalg.norm(b):
-        Ap = matvec(p)
-        alpha = rr / _curvature(p, Ap, last)
-        last = p, Ap
-        x = x + alpha * p
-        r = r - alpha * Ap
-        rr, previous = r @ r, rr
-        p = r + rr / previous * p
-        history.append(x)
-    return x, np.stack(history)
+    search = _Search(matvec, b, x0, tol, maxiter)
+    while search.goes_on():
+        previous = search.rr
+        search.step()
+        search.p = search.r + search.rr / previous * search.p
+    return search.history[-1], np.stack(search.history)
 
 
-def _start(matvec, b, x0, tol, maxiter):
-    """The start and its residual, after checking the arguments."""
-    x = np.zeros_like(b) if x0 is None else x0.copy()
-    for name, vector in {"b": b, "x0": x}.items():
-        if not np.all(np.isfinite(vector)):
-            raise ValueError(f"{name} must be finite, got NaN or infinite entries")
-    if not 0 <= tol < np.inf or maxiter < 0:
-        raise ValueError(f"tol and maxiter must be finite and not negative, got {tol} and {maxiter}")
-    product = matvec(x)
-    if np.shape(product) != b.shape or not np.all(np.isfinite(product)):
-        raise ValueError(f"matvec must return finite numbers of shape {b.shape}, got shape {np.shape(product)}")
-    return x, b - product
+class _Search:
+    """The iterates so far, the residual r and the direction p of the next step.
+
+    r and p are in units of 2^k, chosen anew whenever r·r leaves the range in which all products are safe floats.
+    """
+
+    def __init__(self, matvec: Callable, b: np.ndarray, x0: np.ndarray | None, tol: float, maxiter: int):
+        x = np.zeros_like(b) if x0 is None else x0.copy()
+        require_finite("b", b)
+        require_finite("x0", x)
+        require_not_negative("tol", tol)
+        require_at_least("maxiter", maxiter, 0)
+        self.matvec, self.tol, self.maxiter = matvec, tol, maxiter
+        self.b, self.b_unit = _scaled(b)
+        self.history, self.last, self.size, self.k = [x], None, 0.0, 0
+        product = self._product(x)
+        require_finite("matvec's product", product)
+        self.r = self.p = b - product
+        self._choose_unit()
+
+    def goes_on(self) -> bool:
+        if not 1e-20 < self.rr < 1e20:
+            self._choose_unit()
+            if len(self.history) > 1 and np.array_equal(self.history[-1], self.history[-2]):
+                return False
+        return len(self.history) <= self.maxiter and self.rr > self.enough
+
+    def step(self) -> None:
+        """Go to the lowest point on the line along p."""
+        p, Ap = self.p, self._product(self.p)
+        curvature = float(p @ Ap)
+        if not math.isfinite(curvature):
+            require_finite("matvec's product", Ap)
+        if not curvature > 0:
+            raise ValueError(f"A must be positive definite, got p·Ap = {curvature:.3g} for a direction p")
+        self._require_symmetry(p, Ap, curvature)
+        alpha = self.rr / curvature
+        if not math.isfinite(alpha * self.unit):
+            raise ValueError(f"A must be so large that 1/A and x are finite, got p·Ap = {curvature:.3g} for a direction p")
+        self.history.append(self.history[-1] + alpha * self.unit * p)
+        self.r = self.r - alpha * Ap
+        self.rr = float(self.r @ self.r)
+
+    def _product(self, v: np.ndarray) -> np.ndarray:
+        return own_array("matvec", self.matvec(v.copy()), v.shape)
+
+    def _choose_unit(self) -> None:
+        self.r, shift = _scaled(self.r)
+        self.p = np.ldexp(self.p, -shift)
+        self.k += shift
+        self.unit, self.rr = 2.0**self.k, float(self.r @ self.r)
+        with np.errstate(over="ignore"):
+            self.enough = np.square(self.tol * np.linalg.norm(np.ldexp(self.b, self.b_unit - self.k)))
+
+    def _require_symmetry(self, p: np.ndarray, Ap: np.ndarray, curvature: float) -> None:
+        """Refuse an A with q·Ap and p·Aq too far apart for rounding, where q was the direction before."""
+        pp = float(p @ p)
+        self.size = max(self.size, curvature / pp)
+        if self.last is not None:
+            q, Aq, qq = self.last
+            there, back = float(q @ Ap), float(p @ Aq)
+            if abs(there - back) > ROUNDING * self.size * math.sqrt(pp * qq):
+                raise ValueError(
+                    f"A must be symmetric up to {ROUNDING} of its size, got q·Ap = {there:.6g} and p·Aq = {back:.6g}"
+                )
+        self.last = p, Ap, pp
 
 
-def _curvature(p, Ap, last):
-    """p·Ap, after checking that it is positive and, with the last direction and its product, that A is symmetric."""
-    if not p @ Ap > 0:
-        raise ValueError(f"A must be positive definite, got p·Ap = {p @ Ap:.3g} for a direction p")
-    if last is not None:
-        q, Aq = last
-        if abs(q @ Ap - p @ Aq) > ROUNDING * np.linalg.norm(q) * np.linalg.norm(Ap):
-            raise ValueError(f"A must be symmetric, got q·Ap = {q @ Ap:.6g} and p·Aq = {p @ Aq:.6g}")
-    return p @ Ap
+def _scaled(v: np.ndarray) -> tuple[np.ndarray, int]:
+    """v / 2^k and k, so that the largest entry lies between 1 and 2."""
+    k = math.frexp(np.abs(v).max(initial=0))[1] - 1
+    return np.ldexp(v, -k), k
