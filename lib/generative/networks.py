@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
 
 TIME_FEATURES = 64
@@ -34,8 +35,7 @@ class ResidualMLP(nn.Module):
     def __init__(self, dim: int, hidden: int, depth: int):
         super().__init__()
         for name, value in dict(dim=dim, hidden=hidden, depth=depth).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            require_at_least(name, value, 1)
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.enter = nn.Linear(dim, hidden)
         self.blocks = nn.ModuleList(ResidualBlock(hidden) for _ in range(depth))

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from lib.course.shapes import checked
+from lib.course.tensors import require_finite_entries, working_dtype
 
 
 @checked
@@ -19,16 +20,17 @@ def attention(
 ) -> Float[Tensor, "batch heads query value"]:
     """softmax(q kᵀ / √dim + bias) v, over the allowed keys (all, if None). Source: arXiv 1706.03762, section 3.2.1.
 
-    A query that may attend to nothing has no softmax and raises a `ValueError`: let padding attend to itself.
+    A bias of -∞ forbids a key too (the chapter on position encodings will use it). Half precision is computed with in
+    float32. A `ValueError` is raised if a query may attend to nothing, which has no softmax (let padding attend to
+    itself), if an entry is not finite, or if scores overflow.
     """
-    mask = None if bias is None else bias.to(q.dtype)
-    if allowed is not None:
-        if not allowed.any(-1).all():
-            row = tuple((~allowed.any(-1)).nonzero()[0].tolist())
-            raise ValueError(f"allowed must leave every query a key, got none for (batch, query) = {row}")
-        allowed = allowed[:, None]
-        mask = allowed if mask is None else mask.masked_fill(~allowed, -torch.inf)
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    mask = softmax_mask(q, k, allowed, bias)
+    _require_finite_scores(q, k)
+    mixed = attend(q, k, v, mask)
+    if not mixed.isfinite().all():
+        require_finite_entries("v", v)
+        raise ValueError(f"q and k must be smaller: with the bias, their scores overflow {working_dtype(q.dtype)}")
+    return mixed
 
 
 @checked
@@ -36,4 +38,54 @@ def causal_mask(
     query_positions: Real[Tensor, "*batch query"], key_positions: Real[Tensor, "*batch key"]
 ) -> Bool[Tensor, "*batch query key"]:
     """True where the key does not come after the query."""
+    if query_positions.dtype != key_positions.dtype:  # or half precision would take 257 for 256
+        query_positions, key_positions = query_positions.double(), key_positions.double()
+    require_finite_entries("query_positions", query_positions)
+    require_finite_entries("key_positions", key_positions)
     return key_positions[..., None, :] <= query_positions[..., :, None]
+
+
+@checked
+def softmax_mask(
+    q: Float[Tensor, "batch heads query dim"],
+    k: Float[Tensor, "batch heads key dim"],
+    allowed: Bool[Tensor, "#batch query key"] | None,
+    bias: Float[Tensor, "#batch #heads query key"] | None,
+) -> Tensor | None:
+    """What `attend` adds to the scores, or a `ValueError` if that leaves a query without a key."""
+    if not k.shape[2]:
+        raise ValueError(f"k must hold at least one key, got shape {tuple(k.shape)}")
+    mask = None
+    if allowed is not None:
+        if not allowed.any(-1).all():
+            row = tuple((~allowed.any(-1)).nonzero()[0].tolist())
+            raise ValueError(f"allowed must leave every query a key, got none for (batch, query) = {row}")
+        mask = allowed[:, None]
+    if bias is not None:
+        bias = bias.to(working_dtype(q.dtype))
+        if bias.isnan().any() or (bias == torch.inf).any():
+            raise ValueError("bias must be finite or -inf, got NaN or +inf entries")
+        mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
+        nothing = (mask == -torch.inf).all(-1)
+        if nothing.any():
+            row = tuple(nothing.nonzero()[0].tolist())
+            raise ValueError(f"bias must leave every query an allowed key, got -inf for (batch, head, query) = {row}")
+    return mask
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """`attention` without its checks; half precision is computed with in float32."""
+    dtype = working_dtype(q.dtype)
+    return scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype), attn_mask=mask).to(q.dtype)
+
+
+def _require_finite_scores(q, k):
+    """Refuse queries and keys that are not finite, or whose products are not."""
+    if q.numel() and k.numel():
+        dtype = working_dtype(q.dtype)
+        largest = q.detach().abs().max().double() * k.detach().abs().max() * q.shape[-1]
+        if not largest < torch.finfo(dtype).max:  # they may still be finite
+            require_finite_entries("q", q)
+            require_finite_entries("k", k)
+            if not (q.to(dtype) @ k.to(dtype).mT).isfinite().all():
+                raise ValueError(f"q and k must be smaller: their scores overflow {dtype}")

@@ -6,9 +6,12 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int, Int64, Real
 from torch import Tensor, nn
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
+from lib.course.tensors import require_finite_entries, working_dtype
 
 Layout = Literal["interleaved", "half"]
+LONGEST = 2**53  # up to here float64 holds every whole number
 
 
 @checked
@@ -18,14 +21,16 @@ def rope_angles(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000
     Always float64: bfloat16 cannot tell neighbouring positions apart beyond 256, and near position 100,000 even
     float32 is off by 0.005. Fractional positions are welcome. Source: RoFormer, arXiv 2104.09864, section 3.2.2.
     """
-    if dim < 2 or dim % 2:
-        raise ValueError(f"dim must be even and at least 2, got {dim}")
-    if not base > 1:
-        raise ValueError(f"base must be greater than 1, got {base}")
-    if not torch.isfinite(positions).all():
-        raise ValueError("positions must be finite, got NaN or infinite entries")
+    _require_even("dim", dim)
+    _require_base(base)
+    if positions.is_floating_point():
+        require_finite_entries("positions", positions)
+    positions = positions.double()
+    if not (positions.abs() < LONGEST).all():
+        largest = positions.abs().max().item()
+        raise ValueError(f"positions must be below 2^53 in size, beyond which float64 skips some, got {largest:g}")
     exponents = torch.arange(0, dim, 2, dtype=torch.float64, device=positions.device) / dim
-    return positions[..., None].double() * base**-exponents
+    return positions[..., None] * base**-exponents
 
 
 @checked
@@ -42,8 +47,9 @@ def apply_rope(
     dim, pairs = x.shape[-1], angles.shape[-1]
     if dim != 2 * pairs:
         raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {pairs}")
-    precision = torch.float64 if x.dtype == torch.float64 else torch.float32
-    cos, sin = angles.cos().to(precision), angles.sin().to(precision)
+    require_finite_entries("angles", angles)
+    precision = working_dtype(x.dtype)
+    cos, sin = angles.double().cos().to(precision), angles.double().sin().to(precision)
     shape, axis = ((pairs, 2), -1) if layout == "interleaved" else ((2, pairs), -2)
     first, second = x.unflatten(-1, shape).unbind(axis)
     turned = [first * cos - second * sin, first * sin + second * cos]
@@ -53,8 +59,7 @@ def apply_rope(
 @checked
 def half_layout_permutation(dim: int) -> Int64[Tensor, "dim"]:
     """The p for which x[..., p] holds in the half layout what x holds in the interleaved one; p.argsort() leads back."""
-    if dim < 2 or dim % 2:
-        raise ValueError(f"dim must be even and at least 2, got {dim}")
+    _require_even("dim", dim)
     return torch.cat([torch.arange(0, dim, 2), torch.arange(1, dim, 2)])
 
 
@@ -68,7 +73,8 @@ def sinusoidal(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000.
 class Position(nn.Module):
     """No information about positions (NoPE), and the three places where a subclass can put some.
 
-    Positions have shape (batch, length), or (1, length) for all sequences alike; they need not be contiguous.
+    Positions have shape (batch, length), or (1, length) for all sequences alike; they need not be contiguous. From the
+    transformer they come as int64, or as float64 if they are not whole.
     """
 
     def embed(self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]) -> Tensor:
@@ -82,7 +88,10 @@ class Position(nn.Module):
     def bias(
         self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]
     ) -> Tensor | None:
-        """What is added to the scores, of shape (batch or 1, heads or 1, query, key), or None for nothing."""
+        """What is added to the scores, of shape (batch or 1, heads or 1, query, key), or None for nothing.
+
+        The chapter on position encodings will use it.
+        """
         return None
 
 
@@ -93,7 +102,7 @@ class Sinusoidal(Position):
     def embed(
         self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]
     ) -> Float[Tensor, "batch length width"]:
-        return x + sinusoidal(positions, x.shape[-1]).to(x.dtype)
+        return (x + sinusoidal(positions, x.shape[-1])).to(x.dtype)
 
 
 class Learned(Position):
@@ -101,26 +110,33 @@ class Learned(Position):
 
     def __init__(self, longest: int, width: int):
         super().__init__()
+        require_at_least("longest", longest, 1)
+        require_at_least("width", width, 1)
         self.table = nn.Embedding(longest, width)
 
     @checked
     def embed(
         self, x: Float[Tensor, "batch length width"], positions: Int[Tensor, "#batch length"]
     ) -> Float[Tensor, "batch length width"]:
-        longest = self.table.num_embeddings
-        if positions.min() < 0 or positions.max() >= longest:
+        longest, positions = self.table.num_embeddings, positions.long()
+        if positions.numel() and (positions.min() < 0 or positions.max() >= longest):
             raise ValueError(
                 f"positions must lie in 0 … {longest - 1}, the trained ones, got {positions.min()} … {positions.max()}"
             )
-        return x + self.table(positions)
+        return (x + self.table(positions)).to(x.dtype)
 
 
 class Rotary(Position):
-    """Rotary position embedding of queries and keys: scores depend on the distance alone. Source: arXiv 2104.09864."""
+    """Rotary position embedding of queries and keys: scores depend on the distance alone. Source: arXiv 2104.09864.
+
+    The chapter on length extrapolation will use another `base`.
+    """
 
     @checked
     def __init__(self, head_dim: int, base: float = 10000.0, layout: Layout = "interleaved"):
         super().__init__()
+        _require_even("head_dim", head_dim)
+        _require_base(base)
         self.head_dim, self.base, self.layout = head_dim, base, layout
 
     @checked
@@ -128,3 +144,13 @@ class Rotary(Position):
         self, x: Float[Tensor, "batch heads length dim"], positions: Real[Tensor, "#batch length"]
     ) -> Float[Tensor, "batch heads length dim"]:
         return apply_rope(x, rope_angles(positions, self.head_dim, self.base)[:, None], self.layout)
+
+
+def _require_even(name, dim):
+    if dim < 2 or dim % 2:
+        raise ValueError(f"{name} must be even and at least 2, got {dim}")
+
+
+def _require_base(base):
+    if not 1 < base <= torch.finfo(torch.float64).max:
+        raise ValueError(f"base must be {'finite' if base > 1 else 'greater than 1'}, got {base}")

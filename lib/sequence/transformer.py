@@ -5,7 +5,8 @@ A mixer is called as `mixer(x, positions=..., causal=..., allowed=..., cache=...
     positions  (batch or 1, length), for its position object
     causal     whether a token may see only itself and what was fed before it
     allowed    None, or Bool (batch or 1, length, key), which then decides alone who sees whom
-    cache      None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far
+    cache      None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far: it stores new
+               tensors and never writes into those that it finds, so that a refused call leaves no trace
 """
 
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
-from lib.sequence.attention import attention, causal_mask
+from lib.course.tensors import require_finite_entries
+from lib.sequence.attention import attend, causal_mask, softmax_mask
 from lib.sequence.position import Position
 
 
@@ -33,9 +36,13 @@ def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) ->
     if cache is None:
         return new
     if name in cache:
-        if len(cache[name]) != len(new):
-            raise ValueError(f"the cache holds {name} for a batch of {len(cache[name])}, got a batch of {len(new)}")
-        new = torch.cat([cache[name], new], dim)
+        held, sizes, added = cache[name], list(cache[name].shape), list(new.shape)
+        if len(held) != len(new):
+            raise ValueError(f"the cache holds {name} for a batch of {len(held)}, got a batch of {len(new)}")
+        sizes[dim] = added[dim] = None
+        if sizes != added:
+            raise ValueError(f"the cache holds {name} of shape {tuple(held.shape)}, got {tuple(new.shape)}")
+        new = torch.cat([held, new], dim)
     cache[name] = new
     return new
 
@@ -45,6 +52,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, position: Position, heads: int = 4):
         super().__init__()
+        require_at_least("heads", heads, 1)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
         self.heads, self.position = heads, position
@@ -61,24 +69,30 @@ class Attention(nn.Module):
         allowed: Bool[Tensor, "#batch length key"] | None = None,
         cache: dict[str, Tensor] | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        grown = None if cache is None else dict(cache)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (batch, heads, length, dim)
         q, k = self.position.rotate(q, positions), self.position.rotate(k, positions)
-        k, v = extend(cache, "keys", k, 2), extend(cache, "values", v, 2)
-        key_positions = extend(cache, "positions", positions, 1)
-        if causal and allowed is None:
+        k, v = extend(grown, "keys", k, 2), extend(grown, "values", v, 2)
+        key_positions = extend(grown, "positions", positions, 1)
+        if causal and allowed is None and x.shape[1] > 1:
             order = torch.arange(k.shape[2], device=x.device)
             allowed = causal_mask(order[-x.shape[1] :], order)[None]
-        mixed = attention(q, k, v, allowed=allowed, bias=self.position.bias(positions, key_positions))
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        mask = softmax_mask(q, k, allowed, self.position.bias(positions, key_positions))
+        mixed = self.out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        if cache is not None:
+            cache.update(grown)
+        return mixed
 
 
 class MLP(nn.Module):
-    """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units unless told otherwise."""
+    """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units; those in *Mixture of experts* will have fewer."""
 
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
-        self.up = nn.Linear(width, hidden or 4 * width, bias=False)
-        self.down = nn.Linear(hidden or 4 * width, width, bias=False)
+        hidden = 4 * width if hidden is None else hidden
+        require_at_least("hidden", hidden, 1)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
         return self.down(gelu(self.up(x)))
@@ -95,8 +109,10 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch length width"], **context) -> Float[Tensor, "batch length width"]:
         """`context` goes to the mixer as it is."""
-        x = x + self.mixer(self.mixer_norm(x), **context)
-        return x if self.feed_forward is None else x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + _same_shape("mixer", self.mixer(self.mixer_norm(x), **context), x)
+        if self.feed_forward is None:
+            return x
+        return x + _same_shape("feed_forward", self.feed_forward(self.feed_forward_norm(x)), x)
 
 
 class Transformer(nn.Module):
@@ -104,7 +120,9 @@ class Transformer(nn.Module):
 
     `mixer` makes a layer's mixer from (width, position), `feed_forward` its feed-forward from (width); None is none.
     One `position` object serves all layers; without it there is no position information. The head has weights of its
-    own, small at first, so that an untrained model's loss is close to log(vocabulary).
+    own, small at first, so that an untrained model's loss is close to log(vocabulary). Other mixers come with *GAU and
+    FLASH* and *State space models*, other feed-forwards with *Mixture of experts*, and a model that is not causal with
+    *Masked diffusion language models*.
     """
 
     @checked
@@ -144,25 +162,33 @@ class Transformer(nn.Module):
         allowed: Bool[Tensor, "#batch length key"] | None = None,
         cache: Cache | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """The normalised states that the head reads.
+        """The normalised states that the head reads; *Medusa* will put heads of its own on them.
 
         `positions` default to 0, 1, …, counting the cache's tokens; `allowed` (True: may be seen) replaces the causal
-        order, and its keys begin with the cache's.
+        order, and its keys begin with the cache's (*Sequence packing* will use it). After an error the cache is what it
+        was.
         """
-        vocabulary = self.embedding.num_embeddings
+        vocabulary, tokens = self.embedding.num_embeddings, tokens.long()
         if not tokens.numel() or tokens.min() < 0 or tokens.max() >= vocabulary:
             raise ValueError(f"tokens must be at least one, each in 0 … {vocabulary - 1}, got {tokens}")
-        past = cache.length if cache else 0
+        depth, past = len(self.blocks), 0 if cache is None else cache.length
+        if cache is not None and len(cache.layers) != depth:
+            raise ValueError(f"cache must hold {depth} layers, got {len(cache.layers)}")
         if positions is None:
             positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
-        if cache:
+        positions = positions.double() if positions.is_floating_point() else positions.long()
+        require_finite_entries("positions", positions)
+        if cache is not None:
             positions = positions.expand(len(tokens), -1)  # pieces may differ in whether they share their positions
-        x = self.position.embed(self.embedding(tokens), positions)
-        for block, kept in zip(self.blocks, cache.layers if cache else [None] * len(self.blocks), strict=True):
+        embedded = self.embedding(tokens)
+        x = _same_shape("position.embed", self.position.embed(embedded, positions), embedded)
+        layers = [None] * depth if cache is None else [dict(kept) for kept in cache.layers]
+        for block, kept in zip(self.blocks, layers, strict=True):
             x = block(x, positions=positions, causal=self.causal, allowed=allowed, cache=kept)
-        if cache:
-            cache.length += tokens.shape[1]
-        return self.norm(x)
+        x = self.norm(x)
+        if cache is not None:
+            cache.layers, cache.length = layers, past + tokens.shape[1]
+        return x
 
     def forward(
         self,
@@ -174,3 +200,9 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "batch length vocabulary"]:
         """Logits; the arguments are those of `hidden`."""
         return self.head(self.hidden(tokens, positions=positions, allowed=allowed, cache=cache))
+
+
+def _same_shape(name, result, x):
+    if result.shape != x.shape:
+        raise ValueError(f"{name} must return the shape of x, {tuple(x.shape)}, got {tuple(result.shape)}")
+    return result

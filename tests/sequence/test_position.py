@@ -164,3 +164,82 @@ def test_bad_input_is_named():
             Learned(N, 8).embed(normal(2, N, 8), torch.arange(N)[None] + shift)
     with pytest.raises(TypeError, match="positions"):
         Learned(N, 8).embed(normal(2, N, 8), torch.arange(N)[None] / 2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_every_precision_is_the_exact_rotation_rounded(dtype, layout):
+    x = normal(N, DIM).to(dtype)
+    for start in (0, 1000, 100_000):
+        angles = rope_angles(torch.arange(start, start + N), DIM)
+        got, want = apply_rope(x, angles, layout), apply_rope(x.double(), angles, layout)
+        rounding = torch.finfo(dtype).eps * want.abs() + 5e-7  # once in dtype, several times in float32
+        assert got.dtype == dtype and ((got - want).abs() <= rounding).all()
+
+
+def test_angles_in_float32_are_turned_by_in_the_precision_of_x():
+    x, angles = normal(N, DIM, dtype=torch.float64), rope_angles(torch.arange(N), DIM).float()
+    assert torch.equal(apply_rope(x, angles), apply_rope(x, angles.double()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_positions_in_half_precision_are_taken_as_they_are(dtype):
+    positions = torch.tensor([0.0, 0.5, 300.0], dtype=dtype)
+    assert torch.equal(rope_angles(positions, 8), rope_angles(positions.double(), 8))
+    assert torch.equal(sinusoidal(positions, 8), sinusoidal(positions.double(), 8))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_what_is_added_to_embeddings_is_rounded_once(dtype):
+    x, positions = normal(2, N, 8).to(dtype), torch.arange(N)[None]
+    added = Sinusoidal().embed(x, positions)
+    assert torch.equal(added, (x.double() + sinusoidal(positions, 8)).to(dtype))
+    learned = Learned(N, 8)
+    assert torch.equal(learned.embed(x, positions), (x.float() + learned.table.weight).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16])
+def test_positions_may_be_integers_of_any_size(dtype):
+    positions = torch.arange(100, 112)
+    assert torch.equal(rope_angles(positions.to(dtype), 8), rope_angles(positions, 8))
+    if dtype != torch.uint8:
+        learned, x = Learned(1000, 8), normal(1, N, 8)
+        assert torch.equal(learned.embed(x, positions.to(dtype)[None]), learned.embed(x, positions[None]))
+
+
+@pytest.mark.parametrize("wrong", [2**53, 2**53 + 1, -(2**63), 1e300])
+def test_positions_that_float64_cannot_tell_apart_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"positions must be below 2\^53 in size"):
+        rope_angles(torch.tensor([0, wrong], dtype=torch.float64 if wrong == 1e300 else torch.int64), 8)
+    assert rope_angles(torch.tensor([2**53 - 1]), 2).item() == 2**53 - 1
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+def test_positions_and_angles_must_be_finite(wrong):
+    bad = torch.tensor([0.0, wrong], dtype=torch.float64)
+    for function in (rope_angles, sinusoidal):
+        with pytest.raises(ValueError, match="positions must be finite, got NaN or infinite entries"):
+            function(bad, 8)
+    with pytest.raises(ValueError, match="angles must be finite, got NaN or infinite entries"):
+        apply_rope(normal(2, 2), bad[:, None])
+
+
+@pytest.mark.parametrize("base", [torch.inf, 10**400, torch.nan, 1, -3])
+def test_bases_that_make_no_angles_are_refused(base):
+    want = "finite" if base > 1 else "greater than 1"
+    for call in (lambda: rope_angles(torch.arange(3), 8, base), lambda: Rotary(8, base)):
+        with pytest.raises(ValueError, match=f"base must be {want}, got {base}"):
+            call()
+
+
+def test_sizes_are_refused_when_an_object_is_made():
+    with pytest.raises(ValueError, match="head_dim must be even and at least 2, got 7"):
+        Rotary(7)
+    for longest, width, message in ((0, 8, "longest must be at least 1, got 0"), (4, -1, "width must be at least 1, got -1")):
+        with pytest.raises(ValueError, match=message):
+            Learned(longest, width)
+
+
+def test_no_tokens_have_no_positions():
+    for position in (Sinusoidal(), Learned(4, 8)):
+        assert position.embed(torch.zeros(2, 0, 8), torch.zeros(1, 0, dtype=torch.int64)).shape == (2, 0, 8)

@@ -1,3 +1,4 @@
+import copy
 import math
 from functools import partial
 
@@ -49,6 +50,33 @@ POSITIONS = {
 def build(**options):
     torch.manual_seed(0)
     return Transformer(VOCABULARY, WIDTH, 2, **options).double()
+
+
+class Poisoned(nn.Module):
+    """A mixer that keeps something and then fails, once it is told to."""
+
+    def __init__(self, width, position):
+        super().__init__()
+        self.fails = False
+
+    def forward(self, x, *, positions, causal, allowed, cache):
+        if cache is not None:
+            cache["count"] = cache.get("count", torch.zeros(1)) + 1
+        if self.fails:
+            raise RuntimeError("the mixer fails")
+        return x
+
+
+def contents(cache):
+    """A copy of everything that a cache holds."""
+    return cache.length, [{name: value.clone() for name, value in layer.items()} for layer in cache.layers]
+
+
+def same(one, other):
+    layers = zip(one[1], other[1], strict=True)
+    return one[0] == other[0] and all(
+        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in layers
+    )
 
 
 def some_tokens(seed=0, batch=3):
@@ -250,3 +278,229 @@ def test_extend_appends_to_what_is_stored():
     assert extend(None, "keys", piece, 1) is piece and extend(cache, "keys", piece, 1) is piece
     assert torch.equal(extend(cache, "keys", 2 * piece, 1), torch.cat([piece, 2 * piece], 1))
     assert cache["keys"].shape == (2, 6)
+
+
+BAD_CALLS = {
+    "another batch": lambda model, tokens: dict(tokens=tokens[:2]),
+    "no such token": lambda model, tokens: dict(tokens=tokens + 9),
+    "no tokens": lambda model, tokens: dict(tokens=tokens[:, :0]),
+    "positions of another length": lambda model, tokens: dict(tokens=tokens, positions=torch.arange(3)[None]),
+    "positions that are NaN": lambda model, tokens: dict(tokens=tokens, positions=torch.full((1, 2), torch.nan)),
+    "no positions that were trained": lambda model, tokens: dict(tokens=tokens, positions=torch.full((1, 2), 99)),
+    "allowed without the cache's keys": lambda model, tokens: dict(
+        tokens=tokens, allowed=torch.ones(1, 2, 2, dtype=torch.bool)
+    ),
+    "nothing allowed": lambda model, tokens: dict(tokens=tokens, allowed=torch.zeros(1, 2, 7, dtype=torch.bool)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+@pytest.mark.parametrize("fed", [0, 5])
+def test_a_refused_call_leaves_the_cache_as_it_was(name, fed):
+    model, tokens = build(position=Learned(LENGTH, WIDTH)), some_tokens()
+    cache = model.new_cache()
+    if fed:
+        model(tokens[:, :fed], cache=cache)
+    elif name in ("another batch", "allowed without the cache's keys"):
+        return  # nothing is held that they could contradict
+    before, want = contents(cache), model(tokens[:, : fed + 2])[:, fed:]
+    with pytest.raises((ValueError, TypeError)):
+        model(**BAD_CALLS[name](model, tokens[:, :2]), cache=cache)
+    assert same(contents(cache), before)
+    assert deviation(model(tokens[:, fed : fed + 2], cache=cache), want) < 1e-12
+
+
+def test_a_mixer_that_fails_in_the_last_layer_leaves_no_trace_in_the_first():
+    model, tokens = build(mixer=Poisoned), some_tokens()
+    cache = model.new_cache()
+    model(tokens, cache=cache)
+    before = contents(cache)
+    model.blocks[1].mixer.fails = True
+    with pytest.raises(RuntimeError, match="the mixer fails"):
+        model(tokens, cache=cache)
+    assert same(contents(cache), before) and cache.layers[0]["count"] == 1
+
+
+def test_an_attention_layer_that_refuses_leaves_its_cache_as_it_was():
+    layer, x, cache = copied(4, "half").double(), torch.randn(2, 3, WIDTH).double(), {}
+    layer(x, positions=torch.arange(3)[None], causal=True, cache=cache)
+    before = {name: value.clone() for name, value in cache.items()}
+    with pytest.raises(TypeError, match="allowed"):
+        layer(x, positions=torch.arange(3)[None], causal=True, allowed=torch.ones(1, 3, 3, dtype=torch.bool), cache=cache)
+    assert cache.keys() == before.keys() and all(torch.equal(cache[name], before[name]) for name in before)
+
+
+def test_extend_that_refuses_stores_nothing():
+    cache = {"keys": torch.ones(2, 3, 4)}
+    for new, message in (
+        (torch.ones(1, 3, 4), "the cache holds keys for a batch of 2, got a batch of 1"),
+        (torch.ones(2, 3, 5), r"the cache holds keys of shape \(2, 3, 4\), got \(2, 3, 5\)"),
+        (torch.ones(2, 3), r"the cache holds keys of shape \(2, 3, 4\), got \(2, 3\)"),
+    ):
+        for dim in (1, -2):
+            with pytest.raises(ValueError, match=message):
+                extend(cache, "keys", new, dim)
+    assert cache["keys"].shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_cache_of_another_depth_is_refused(depth):
+    model, other = build(), Transformer(VOCABULARY, WIDTH, depth)
+    cache = other.new_cache()
+    with pytest.raises(ValueError, match=f"cache must hold 2 layers, got {depth}"):
+        model(some_tokens(), cache=cache)
+    assert cache.length == 0 and cache.layers == [{}] * depth
+
+
+def test_a_cache_of_other_heads_is_refused():
+    model, other = build(), build(mixer=partial(Attention, heads=2))
+    cache = other.new_cache()
+    other(some_tokens(), cache=cache)
+    with pytest.raises(ValueError, match=r"the cache holds keys of shape \(3, 2, 12, 16\), got \(3, 4, 12, 8\)"):
+        model(some_tokens(), cache=cache)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32])
+def test_tokens_and_positions_may_be_integers_of_any_size(dtype):
+    torch.manual_seed(0)
+    model, tokens = Transformer(1000, WIDTH, 1, position=Learned(1000, WIDTH)), some_tokens()
+    positions = torch.arange(LENGTH)[None]
+    assert torch.equal(model(tokens.to(dtype), positions=positions.to(dtype)), model(tokens))
+    assert torch.equal(next_token_loss(model, tokens.to(dtype)), next_token_loss(model, tokens))
+
+
+def test_positions_of_several_kinds_share_a_cache():
+    """Whole ones in int64, fractions in bfloat16: 257 does not become 256."""
+    model, tokens = build(position=Rotary(8)), some_tokens()
+    positions = torch.tensor([[100.0, 100.5, 101.0, 101.5, 102, 103, 254, 255, 256, 257, 258, 259]])
+    cache = model.new_cache()
+    pieces = [
+        model(tokens[:, :4], positions=positions[:, :4].bfloat16().float(), cache=cache),
+        model(tokens[:, 4:6], positions=positions[:, 4:6].bfloat16(), cache=cache),
+        model(tokens[:, 6:], positions=positions[:, 6:].long(), cache=cache),
+    ]
+    assert deviation(torch.cat(pieces, 1), model(tokens, positions=positions)) < 1e-12
+    assert cache.layers[0]["positions"][0].tolist() == positions[0].tolist()
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
+def test_models_in_half_precision_stay_near_the_exact_ones(position, dtype, tolerance):
+    exact, tokens = build(position=POSITIONS[position]()), some_tokens()
+    nn.init.normal_(exact.head.weight, std=0.2)
+    rough = copy.deepcopy(exact).to(dtype)
+    want = exact(tokens)
+    assert rough(tokens).dtype == dtype and deviation(rough(tokens).double(), want) < tolerance * want.abs().max()
+    loss = next_token_loss(rough, tokens)
+    assert loss.dtype == torch.float32 and abs(loss.item() - next_token_loss(exact, tokens).item()) < 0.02
+
+
+def test_the_loss_of_half_precision_logits_is_not_rounded():
+    class Fixed(nn.Module):
+        def forward(self, tokens):
+            return logits[:, : tokens.shape[1]]
+
+    logits = 3 * torch.randn(3, LENGTH, VOCABULARY, generator=torch.Generator().manual_seed(0)).bfloat16()
+    got, tokens = next_token_loss(Fixed(), some_tokens()), some_tokens()
+    logits = logits.double()
+    assert abs(got.item() - next_token_loss(Fixed(), tokens).item()) < 1e-6
+
+
+class Foreign(nn.Module):
+    """A model that is any function of its tokens."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+def test_a_model_may_overwrite_its_tokens_and_reuse_its_buffer():
+    model, windows = build(), some_tokens()
+    want, before = next_token_loss(model, windows), windows.clone()
+    buffer = torch.empty(3, LENGTH - 1, VOCABULARY, dtype=torch.float64)
+
+    def careless(tokens):
+        buffer.copy_(model(tokens).detach())
+        tokens.zero_()
+        return buffer
+
+    for _ in range(2):
+        assert torch.equal(next_token_loss(Foreign(careless), windows), want.detach()) and torch.equal(windows, before)
+
+
+@pytest.mark.parametrize(
+    "answer, came",
+    [
+        (lambda tokens: torch.zeros(3, VOCABULARY, LENGTH - 1), r"\(3, 11, 11\)"),
+        (lambda tokens: torch.zeros(3, LENGTH, VOCABULARY), r"\(3, 12, 11\)"),
+        (lambda tokens: torch.zeros(3 * (LENGTH - 1), VOCABULARY), r"\(33, 11\)"),
+        (lambda tokens: torch.zeros(1, LENGTH - 1, VOCABULARY), r"\(1, 11, 11\)"),
+    ],
+)
+def test_a_model_that_returns_another_shape_is_refused(answer, came):
+    windows = some_tokens() if came != r"\(3, 11, 11\)" else some_tokens()[:, :-1]
+    length = windows.shape[1] - 1
+    with pytest.raises(ValueError, match=rf"model must return logits of shape \(3, {length}, 'vocabulary'\), got {came}"):
+        next_token_loss(Foreign(answer), windows)
+
+
+@pytest.mark.parametrize("token", [-100, -1, VOCABULARY])
+def test_a_last_token_outside_the_vocabulary_is_refused(token):
+    """Torch's cross-entropy leaves out targets of -100 in silence."""
+    windows = some_tokens()
+    windows[1, -1] = token
+    with pytest.raises(ValueError, match=rf"windows must hold tokens in 0 … 10, got .*{token}"):
+        next_token_loss(build(), windows)
+
+
+def test_no_windows_have_no_loss():
+    with pytest.raises(ValueError, match="windows must hold at least one window, got none"):
+        next_token_loss(build(), some_tokens()[:0])
+
+
+def test_parts_that_return_another_shape_are_refused():
+    narrow = lambda *_: Foreign(lambda x, **context: x[..., :1])  # noqa: E731
+
+    class Squeezing(Position):
+        def embed(self, x, positions):
+            return x[:, :1]
+
+    for options, name in (
+        (dict(mixer=narrow), "mixer"),
+        (dict(feed_forward=narrow), "feed_forward"),
+        (dict(position=Squeezing()), "position.embed"),
+    ):
+        with pytest.raises(ValueError, match=rf"{name} must return the shape of x, \(3, 12, 32\), got"):
+            build(**options)(some_tokens())
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 12, 11), (2, 4, 12, 12), (3, 12, 12)])
+def test_a_position_whose_bias_has_another_shape_is_refused(shape):
+    class Odd(Position):
+        def bias(self, query_positions, key_positions):
+            return torch.zeros(shape)
+
+    with pytest.raises(TypeError, match="bias"):
+        build(position=Odd())(some_tokens())
+
+
+def test_a_bias_that_leaves_nothing_to_see_is_refused_in_a_model_too():
+    class Blind(Position):
+        def bias(self, query_positions, key_positions):
+            return torch.full((1, 1, LENGTH, LENGTH), -torch.inf)
+
+    with pytest.raises(ValueError, match="bias must leave every query an allowed key"):
+        build(position=Blind())(some_tokens())
+
+
+def test_positions_must_be_finite_whatever_they_are_for():
+    for wrong in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="positions must be finite"):
+            build()(some_tokens(), positions=torch.full((1, LENGTH), wrong))
+
+
+def test_sizes_of_parts_must_be_positive():
+    with pytest.raises(ValueError, match="heads must be at least 1, got 0"):
+        Attention(WIDTH, Position(), heads=0)
+    with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
+        MLP(WIDTH, hidden=0)
