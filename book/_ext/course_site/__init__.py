@@ -19,7 +19,7 @@ TRANSFORMS = {
     205: mathematics.LiftDisplays,
     210: claims.Ticks,
 }
-POST_TRANSFORMS = {400: mathematics.NumberedMath, 410: mathematics.GluePunctuation}
+POST_TRANSFORMS = {300: cells.Folds, 400: mathematics.NumberedMath, 410: mathematics.GluePunctuation}
 DIRECTIVES = {
     "totals": claims.Totals,
     "claims": claims.Claims,

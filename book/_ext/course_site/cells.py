@@ -5,6 +5,7 @@ from html import escape
 from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from lib.chapter.notebook import cell_anchor, fold_anchor
 from lib.course.line import parse
@@ -32,11 +33,23 @@ class CodeCells(SphinxTransform):
                     output["classes"].append("checks")
 
 
+class Folds(SphinxPostTransform):
+    """Tell every fold, which myst-nb has made by now, the position of its cell."""
+
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for cell in self.document.findall(nodes.container):
+            for fold in cell.children if cell.get("nb_element") == "cell_code" else []:
+                if isinstance(fold, HideCodeCellNode):
+                    fold["cell_index"] = cell["cell_index"]
+
+
 def open_fold(translator, node):
     """The anchor lies within the fold, so that a link to it opens the fold also without scripts."""
     title = node["prompt_show"]
     kind = next((f" {kind}" for words, kind in KINDS.items() if title.startswith(words)), "")
-    anchor = fold_anchor(node.parent["cell_index"])
+    anchor = fold_anchor(node["cell_index"])
     translator.body.append(f'<details class="fold{kind}"><summary>{escape(title)}</summary>\n<div id="{anchor}">\n')
 
 
