@@ -17,6 +17,8 @@ def arithmetic(operation: torch._ops.OpOverload, args: tuple, kwargs: dict, resu
             return 0
         raise ValueError(f"elementwise_operations has no count for {operation}")
     first = result[0] if isinstance(result, tuple) else result
+    if first.dtype == torch.bool:
+        return 0  # logic, which torch writes as products
     if first.is_complex():
         raise ValueError(f"elementwise_operations counts real numbers, got complex ones in {operation}")
     factors = sum(given.get(factor, 1) != 1 for factor in ("alpha", "beta", "value"))

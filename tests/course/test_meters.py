@@ -132,6 +132,8 @@ ARITHMETIC = {
     "differences": (lambda: X.diff(), 9),
     "functions": (lambda: (X.exp(), X.sqrt(), X.sigmoid(), X.abs(), F.gelu(X)), 0),
     "comparisons": (lambda: (X.max(), X > Y, X.sort(), X.argmax(), X.clamp(0, 1), F.relu(X)), 0),
+    "logic": (lambda: (X.isfinite(), (X > 0) * (X < 1), (X > 0).any()), 0),
+    "how many": (lambda: (X > 0).sum(), 9),
     "copies": (lambda: (torch.cat([X, Y]), X[X > 0], X.double(), torch.stack([X, Y]), X.repeat(2)), 0),
     "new tensors": (lambda: (torch.zeros(3), torch.arange(5), torch.rand(4), torch.eye(3), torch.zeros_like(X)), 0),
     "inference mode": (torch.inference_mode()(lambda: F.linear(SQUARE, torch.ones(3, 5), torch.ones(3))), 6),
