@@ -1,25 +1,30 @@
 """Adam and AdamW, one step at a time, for one tensor or for a batch of models stacked in it."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive
 from lib.course.shapes import checked
 
 
 class AdamState(NamedTuple):
-    """The two moving averages, of the parameters' shape, and the number of steps taken."""
+    """The two moving averages, of the parameters' shape and at least in float32, and the number of steps taken."""
 
     mean: Tensor
     square: Tensor
     step: int
 
 
-def adam_state(parameters: Tensor) -> AdamState:
+@checked
+def adam_state(parameters: Float[Tensor, "..."]) -> AdamState:
     """The state before the first step."""
-    return AdamState(torch.zeros_like(parameters), torch.zeros_like(parameters), 0)
+    zeros = torch.zeros_like(parameters, dtype=torch.promote_types(parameters.dtype, torch.float32))
+    return AdamState(zeros, zeros, 0)
 
 
 @checked
@@ -37,20 +42,59 @@ def adam_step(
     """The parameters and the state after one step, as torch's AdamW (decoupled) or Adam with L2 (not decoupled).
 
     `lr` and `weight_decay` may be tensors that broadcast against the parameters, so that one call steps a whole grid
-    of models. The decay is torch's: AdamW multiplies by 1 - lr · weight_decay. Sources: Kingma & Ba, arXiv 1412.6980;
-    Loshchilov & Hutter, arXiv 1711.05101.
+    of models. The decay is torch's: AdamW multiplies by 1 - lr · weight_decay. Parameters in half precision are stepped
+    in float32 and rounded, which torch does not do. Raises `ValueError` for settings out of range and for the state of
+    another shape. Sources: Kingma & Ba, arXiv 1412.6980; Loshchilov & Hutter, arXiv 1711.05101.
     """
-    rate, decay = (torch.as_tensor(value, dtype=parameters.dtype) for value in (lr, weight_decay))
-    if not torch.all(rate > 0) or not torch.all(decay >= 0) or not eps >= 0:
-        raise ValueError(f"expected lr > 0, weight_decay >= 0 and eps >= 0, got {lr}, {weight_decay} and {eps}")
-    if not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas must lie in [0, 1), got {betas}")
+    for value in _extremes(lr):
+        require_positive("lr", value)
+    for value in _extremes(weight_decay):
+        require_not_negative("weight_decay", value)
+    require_not_negative("eps", eps)
+    for i, beta in enumerate(betas):
+        require_in(f"betas[{i}]", beta, 0, 1, "[)")
+    shapes = tuple(state.mean.shape), tuple(state.square.shape)
+    if shapes != (parameters.shape, parameters.shape):
+        raise ValueError(f"state must be of shape {tuple(parameters.shape)}, got {shapes[0]} and {shapes[1]}")
+    wide, given = torch.promote_types(parameters.dtype, torch.float32), parameters.dtype
+    parameters, gradient = parameters.to(wide), gradient.to(wide)
+    rate, decay = (torch.as_tensor(value, dtype=wide) for value in (lr, weight_decay))
     if decoupled:
         parameters = parameters * (1 - rate * decay)
     else:
         gradient = gradient + decay * parameters
     step = state.step + 1
     mean = betas[0] * state.mean + (1 - betas[0]) * gradient
-    square = betas[1] * state.square + (1 - betas[1]) * gradient**2
-    size = (square / (1 - betas[1] ** step)).sqrt() + eps
-    return parameters - rate * mean / (1 - betas[0] ** step) / size, AdamState(mean, square, step)
+    square = betas[1] * state.square + (1 - betas[1]) * gradient * gradient  # in this order 1e20 stays a float32
+    size = square.sqrt() / (1 - betas[1] ** step) ** 0.5 + eps
+    parameters = parameters - rate * mean / (1 - betas[0] ** step) / size
+    return parameters.to(given), AdamState(mean, square, step)
+
+
+@checked
+def adam_path(
+    gradient: Callable,
+    start: Float[Tensor, "*shape"],
+    steps: int,
+    *,
+    lr: float | Sequence[float] | Float[np.ndarray, "..."],
+    **options,
+) -> Float[Tensor, "points *shape"]:
+    """All points of `steps` steps of `adam_step`, the start first.
+
+    `gradient(w)` returns the gradient at w, of the shape of w; `lr` is one rate, or one for each step; `options` go to
+    `adam_step`.
+    """
+    require_at_least("steps", steps, 1)
+    if np.shape(lr) not in ((), (steps,)):
+        raise ValueError(f"lr must be one rate or one for each of the {steps} steps, got shape {np.shape(lr)}")
+    path, state = [start.clone()], adam_state(start)
+    for rate in np.broadcast_to(lr, steps).tolist():
+        point, state = adam_step(path[-1], gradient(path[-1].clone()), state, lr=rate, **options)
+        path.append(point)
+    return torch.stack(path)
+
+
+def _extremes(value: float | Tensor) -> list[float]:
+    """The smallest and the largest entry, or the number itself."""
+    return [value.min().item(), value.max().item()] if isinstance(value, Tensor) else [value]
