@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
+from lib.course.ranges import require_at_least, require_not_negative
 from lib.course.shapes import checked
 
 # xgboost's kRtEps has two uses: a split must gain more than MIN_GAIN, and a threshold beyond all known values v lies
@@ -36,6 +37,10 @@ class Node:
     default_left: bool = True
     left: "Node | None" = None
     right: "Node | None" = None
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.left is None
 
 
 class _Limits(NamedTuple):
@@ -78,12 +83,10 @@ def grow_tree(
             raise ValueError(f"{name} must be finite, its sizes adding up to below {LARGEST_SUM:.0e}; got {total:.3g}")
     if np.min(h) < 0:
         raise ValueError(f"h must not be negative, got {np.min(h):.6g}")
-    if max_depth < 1:
-        raise ValueError(f"max_depth must be at least 1, got {max_depth}")
+    require_at_least("max_depth", max_depth, 1)
     limits = _Limits(reg_lambda, reg_alpha, gamma, min_child_weight)
     for name, value in limits._asdict().items():
-        if not 0 <= value < np.inf:
-            raise ValueError(f"{name} must be finite and not negative, got {value}")
+        require_not_negative(name, value)
     derivatives = np.stack([g, h]).astype(np.float64)
     missing = np.isnan(columns)
     lowest, highest = np.nanmin(columns, axis=1, initial=np.inf), np.nanmax(columns, axis=1, initial=-np.inf)
@@ -102,7 +105,7 @@ def grow_tree(
         goes_left = np.where(missing[feature], default_left, columns[feature] < np.float32(threshold))
         left = grow(order[goes_left[order]].reshape(len(order), -1), depth + 1)
         right = grow(order[~goes_left[order]].reshape(len(order), -1), depth + 1)
-        if left.left is None and right.left is None and gain < gamma:
+        if left.is_leaf and right.is_leaf and gain < gamma:
             return leaf
         return Node(leaf.weight, leaf.cover, gain, feature, threshold, default_left, left, right)
 
@@ -111,12 +114,12 @@ def grow_tree(
 
 @checked
 def predict_tree(node: Node, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """The weight of the leaf that each row of X falls into, in X's precision."""
+    """The weight of the leaf that each row of X falls into, in X's precision or float32, whichever is finer."""
     columns = _columns(X)
-    weights = np.empty(len(X), dtype=X.dtype)
+    weights = np.empty(len(X), dtype=np.promote_types(X.dtype, np.float32))
 
     def fill(node: Node, rows: np.ndarray) -> None:
-        if node.left is None:
+        if node.is_leaf:
             weights[rows] = node.weight
             return
         if node.feature >= len(columns):
@@ -134,7 +137,7 @@ def _columns(X: np.ndarray) -> np.ndarray:
     """The features (d, n) of X (n, d) in float32, after checking them."""
     if X.size == 0:
         raise ValueError(f"X must have at least one row and one column, got shape {X.shape}")
-    largest = np.nanmax(np.abs(X), initial=0)
+    largest = float(np.nanmax(np.abs(X), initial=0))
     if largest > LARGEST:
         raise ValueError(f"X must hold numbers of size at most {LARGEST:.3g}, or NaN where missing; got {largest:.3g}")
     return np.ascontiguousarray(X.T, dtype=np.float32)

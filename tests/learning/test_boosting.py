@@ -54,7 +54,7 @@ def trained(X, y, loss, base_score, tree):
 
 def flat(node):
     """One of our trees, depth first: a tuple for each split, a number for each leaf."""
-    if node.left is None:
+    if node.is_leaf:
         return [node.weight]
     here = (node.feature, np.float32(node.threshold), node.default_left)
     return [here, *flat(node.left), *flat(node.right)]
@@ -81,7 +81,7 @@ def assert_same(ours, theirs):
 
 
 def nodes(tree):
-    return [tree] if tree.left is None else [tree, *nodes(tree.left), *nodes(tree.right)]
+    return [tree] if tree.is_leaf else [tree, *nodes(tree.left), *nodes(tree.right)]
 
 
 @pytest.mark.parametrize("reg_lambda, prunes, max_depth", [(1, 0, 3), (0, 0, 4), (5, 1, 6)])
@@ -166,7 +166,53 @@ def test_derivatives_are_those_of_autograd(loss, value):
 def test_extreme_margins_give_finite_derivatives():
     for dtype in (np.float32, np.float64):
         g, h = logistic_loss(np.array([-2000.0, 2000.0], dtype=dtype), np.array([1, 0]))
-        assert g.tolist() == [-1, 1] and h.tolist() == [0, 0] and g.dtype == h.dtype == dtype
+        assert g.tolist() == [-1, 1] and h.tolist() == [dtype(1e-16)] * 2 and g.dtype == h.dtype == dtype
+
+
+@pytest.mark.parametrize("reg_lambda", [0, 1])
+@pytest.mark.parametrize("base", [-500, -50, -17, -5, 5, 17, 37, 50, 500])
+def test_certain_margins_move_as_xgboosts_do(base, reg_lambda):
+    y, tree = np.array([1.0, 0.0]), {"max_depth": 1, "reg_lambda": reg_lambda, "gamma": 0, "min_child_weight": 0}
+    for X in (np.zeros((2, 1), dtype=np.float32), np.array([[0.0], [1.0]], dtype=np.float32)):
+        data = xgboost.DMatrix(X, y)
+        data.set_base_margin(np.full(2, base, dtype=np.float32))
+        options = {"objective": "binary:logistic", "eta": 1, "tree_method": "exact", "nthread": 1} | tree
+        want = xgboost.train(options, data, 1).predict(data, output_margin=True)
+        got = margin(boost(X, y, logistic_loss, 1, 1.0, base, **tree), X, base)
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+        double = margin(boost(X.astype(float), y, logistic_loss, 1, 1.0, base, **tree), X.astype(float), base)
+        assert np.all(np.isfinite(double))
+
+
+def test_losses_in_half_precision_are_those_of_single_precision():
+    F, y = np.array([-12.0, 12.0, 0.5], dtype=np.float16), np.array([1, 0, 1])
+    for loss, labels in ((logistic_loss, y), (squared_loss, 1e5 * y)):
+        for ours, want in zip(loss(F, labels), loss(F.astype(np.float32), labels), strict=True):
+            assert ours.dtype == np.float32 and np.array_equal(ours, want)
+
+
+def test_half_precision_features_give_the_trees_of_single_precision():
+    X, y, loss, _ = task("synthetic")
+    half = X.astype(np.float16)
+    options = {"max_depth": 3, "reg_lambda": 1, "gamma": 0, "min_child_weight": 1}
+    ours = boost(half, 1e5 * y, squared_loss, 5, 0.3, 0.5, **options)
+    want = boost(half.astype(np.float32), 1e5 * y, squared_loss, 5, 0.3, 0.5, **options)
+    assert ours == want and np.array_equal(margin(ours, half, 0.5), margin(want, half.astype(np.float32), 0.5))
+
+
+def test_the_loss_may_overwrite_its_arguments_and_reuse_its_answer():
+    X, y, _, _ = task("synthetic")
+    g, h = np.empty(len(y)), np.ones(len(y))
+
+    def loss(F, y):
+        np.subtract(F, y, out=g)
+        F[:], y[:] = 0, 0
+        return g, h
+
+    X, y = X.astype(float), y.astype(float)
+    labels, options = y.copy(), {"max_depth": 2, "reg_lambda": 1, "gamma": 0, "min_child_weight": 0}
+    assert boost(X, y, loss, 4, 0.5, 0.0, **options) == boost(X, labels, squared_loss, 4, 0.5, 0.0, **options)
+    assert np.array_equal(y, labels)
 
 
 def test_training_loss_falls_every_round():
@@ -183,10 +229,13 @@ def test_training_loss_falls_every_round():
         ({"y": np.array([-1, 1])}, "labels 0 and 1"),
         ({"y": np.array([0.0, np.nan]), "loss": squared_loss}, "y must be finite"),
         ({"rounds": 0}, "rounds must be at least 1, got 0"),
-        ({"eta": 0.0}, "eta must be finite and positive, got 0.0"),
-        ({"eta": float("nan")}, "eta must be finite and positive, got nan"),
+        ({"eta": 0.0}, "eta must be positive and finite, got 0.0"),
+        ({"eta": float("nan")}, "eta must be positive and finite, got nan"),
+        ({"base": 1e39, "X": np.zeros((2, 1), dtype=np.float32)}, "base in float32 must be finite"),
+        ({"y": np.array([1e39, 0.0]), "loss": squared_loss, "X": np.zeros((2, 1), dtype=np.float32)}, "y must be finite"),
         ({"base": float("inf")}, "base must be finite, got inf"),
         ({"X": np.zeros((0, 1)), "y": np.zeros(0)}, "X must have at least one row"),
+        ({"loss": lambda F, y: (F * np.nan, F)}, "g must be finite"),
     ],
 )
 def test_bad_input_is_named(change, message):
@@ -194,3 +243,27 @@ def test_bad_input_is_named(change, message):
     good |= {"rounds": 2, "eta": 0.1, "base": 0.0}
     with pytest.raises(ValueError, match=message):
         boost(**good | change, max_depth=1, reg_lambda=1, gamma=0, min_child_weight=0)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rounds": True}, "rounds must be a number, got True"),
+        ({"eta": True}, "eta must be a number, got True"),
+        ({"base": True}, "base must be a number, got True"),
+        ({"loss": lambda F, y: (F[:1], F)}, "g"),
+        ({"loss": lambda F, y: (F, np.ones(len(F), dtype=int))}, "h"),
+        ({"y": np.array([True, False])}, "y"),
+    ],
+)
+def test_wrong_types_are_named(change, message):
+    good = {"X": np.array([[0.0], [1.0]]), "y": np.array([0, 1]), "loss": logistic_loss}
+    good |= {"rounds": 2, "eta": 0.1, "base": 0.0}
+    with pytest.raises(TypeError, match=message):
+        boost(**good | change, max_depth=1, reg_lambda=1, gamma=0, min_child_weight=0)
+
+
+@pytest.mark.parametrize("base, error", [(float("nan"), ValueError), (float("inf"), ValueError), (True, TypeError)])
+def test_a_margin_names_its_base(base, error):
+    with pytest.raises(error, match="base must be"):
+        margin([], np.zeros((2, 1)), base)

@@ -97,28 +97,40 @@ def test_gamma_takes_splits_back_from_the_end_of_the_tree():
     full = grow_tree(X, g, np.ones(4), **options)
     assert full.gain < 1.0 < full.left.gain
     assert grow_tree(X, g, np.ones(4), **options | {"gamma": 1.0}) == full
-    assert grow_tree(X, g, np.ones(4), **options | {"gamma": 5.0}).left is None
+    assert grow_tree(X, g, np.ones(4), **options | {"gamma": 5.0}).is_leaf
 
 
 def test_children_need_the_least_weight_up_to_rounding():
     X, g, h = np.arange(20.0)[:, None], np.repeat([1.0, -1.0], 10), np.full(20, 0.1)
     for rounding in (-1e-9, 0.0, 1e-9):
         assert grow_tree(X, g, h, **PLAIN | {"min_child_weight": 1.0 + rounding}).threshold == 9.5
-    assert grow_tree(X, g, h, **PLAIN | {"min_child_weight": 1.1}).left is None
+    assert grow_tree(X, g, h, **PLAIN | {"min_child_weight": 1.1}).is_leaf
     assert grow_tree(X, g, h, **PLAIN | {"min_child_weight": 2.1}).weight == 0
 
 
 def test_nothing_to_gain_is_a_leaf():
-    assert grow_tree(column(1, 1, 1), np.array([1.0, -1.0, 1.0]), np.ones(3), **PLAIN).left is None
+    assert grow_tree(column(1, 1, 1), np.array([1.0, -1.0, 1.0]), np.ones(3), **PLAIN).is_leaf
     assert grow_tree(column(1, 2, 3), np.ones(3), np.zeros(3), **PLAIN | {"reg_lambda": 0.0}).weight == 0
     empty = column(np.nan, np.nan)
-    assert grow_tree(empty, np.array([1.0, -1.0]), np.ones(2), **PLAIN | {"min_child_weight": 1.0}).left is None
+    assert grow_tree(empty, np.array([1.0, -1.0]), np.ones(2), **PLAIN | {"min_child_weight": 1.0}).is_leaf
 
 
 def test_predictions_have_the_precision_of_the_features():
     tree = Node(0.1, 1.0)
     assert predict_tree(tree, np.zeros((1, 1)))[0] == 0.1
     assert predict_tree(tree, np.zeros((1, 1), dtype=np.float32)) == np.float32(0.1)
+    assert predict_tree(Node(1e5, 1.0), np.zeros((1, 1), dtype=np.float16)).tolist() == [1e5]
+
+
+def test_half_precision_grows_the_tree_of_the_same_numbers():
+    rng = np.random.default_rng(2)
+    X, g, h = (values.astype(np.float16) for values in (rng.normal(size=(50, 3)), rng.normal(size=50), np.ones(50)))
+    wide = [values.astype(np.float64) for values in (X, g, h)]
+    assert grow_tree(X, g, h, **PLAIN | {"max_depth": 3}) == grow_tree(*wide, **PLAIN | {"max_depth": 3})
+
+
+def test_a_leaf_says_so():
+    assert Node(0.1, 1.0).is_leaf and not Node(0.1, 1.0, left=Node(0.2, 0.5), right=Node(0.3, 0.5)).is_leaf
 
 
 @pytest.mark.parametrize(
@@ -126,6 +138,7 @@ def test_predictions_have_the_precision_of_the_features():
     [
         ({"X": np.zeros((0, 2)), "g": np.zeros(0), "h": np.zeros(0)}, r"X must have .* got shape \(0, 2\)"),
         ({"X": np.full((2, 1), np.inf)}, "X must hold numbers .* got inf"),
+        ({"X": np.full((2, 1), -np.inf, dtype=np.float16)}, "X must hold numbers .* got inf"),
         ({"X": np.full((2, 1), -3e38)}, "X must hold numbers .* got 3e.38"),
         ({"g": np.array([0.0, np.nan])}, "g must be finite, .* got nan"),
         ({"h": np.array([0.0, np.inf])}, "h must be finite, .* got inf"),
@@ -147,6 +160,9 @@ def test_wrong_shapes_and_types_are_named():
         grow_tree(column(0, 1), np.ones(3), np.ones(2), **PLAIN)
     with pytest.raises(TypeError, match="X"):
         grow_tree(np.zeros((2, 1), dtype=int), np.ones(2), np.ones(2), **PLAIN)
+    for setting in ("max_depth", "reg_lambda", "gamma", "min_child_weight"):
+        with pytest.raises(TypeError, match=f"{setting} must be a number, got True"):
+            grow_tree(column(0, 1), np.ones(2), np.ones(2), **PLAIN | {setting: True})
     tree = grow_tree(np.array([[0.0, 0.0], [0.0, 1.0]]), np.array([1.0, -1.0]), np.ones(2), **PLAIN)
     with pytest.raises(ValueError, match="up to 1, got 1 columns"):
         predict_tree(tree, column(0))
