@@ -19,9 +19,9 @@ def checked(function):
     """
     tests = plan(function)
     if tests is None:
-        return _judged(function)
+        return judged(function)
     sizes_of, is_fine = tests
-    judged = functools.cache(lambda: _judged(function))
+    judge = functools.cache(lambda: judged(function))
 
     @functools.wraps(function)
     def planned(*args, **kwargs):
@@ -31,20 +31,21 @@ def checked(function):
         except Exception:
             sizes = None
         if sizes is None:
-            return judged()(*args, **kwargs)
+            return judge()(*args, **kwargs)
         result = function(*args, **kwargs)
         try:
             fine = is_fine(result, *sizes)
         except Exception:
             fine = False
         if not fine:
-            _judged(functools.wraps(function)(lambda *_, **__: result))(*args, **kwargs)
+            judged(functools.wraps(function)(lambda *_, **__: result))(*args, **kwargs)
         return result
 
     return planned
 
 
-def _judged(function):
+def judged(function):
+    """The function with every call checked by jaxtyping and beartype themselves."""
     from beartype import BeartypeConf, beartype
 
     return jaxtyped(function, typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))

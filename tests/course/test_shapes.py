@@ -260,7 +260,7 @@ def test_defaults_are_taken_as_the_judge_takes_them():
 
 
 def test_right_calls_do_without_the_judge(monkeypatch):
-    monkeypatch.setattr(shapes, "_judged", None)
+    monkeypatch.setattr(shapes, "judged", None)
     planned = 0
     for annotation, right, _ in ANNOTATIONS:
         if plans.plan(function_with({"a": annotation}, annotation)):

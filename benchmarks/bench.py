@@ -1,0 +1,56 @@
+"""What the benchmarks share: another build beside this one, the machine, and how a result is printed and kept."""
+
+import compileall
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from runs import table
+from toolbox import ROOT
+
+PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype")
+
+
+@contextmanager
+def build(source: str) -> Iterator[Path]:
+    """The folder of a build of the book: a path as it stands, or a git revision, in a folder of its own for the time."""
+    if Path(source).is_dir():
+        yield Path(source).resolve()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(["git", "archive", source, "lib", "book"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        subprocess.run(["tar", "x", "-C", folder], input=archive.stdout, check=True)
+        compileall.compile_dir(folder, quiet=1)  # so that no first run pays for it
+        yield Path(folder)
+
+
+def commit() -> str:
+    """This checkout's commit, marked if files have changed since."""
+    return subprocess.check_output(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True).strip()
+
+
+def machine() -> str:
+    """The processor, the cores that may be used, and the system."""
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+
+
+def record(name: str, head: list[str], rows: list[list], **about: str) -> None:
+    """Print a result as a table and keep it under `results/`, with what it depends on."""
+    about |= {"commit": commit(), "date": date.today().isoformat(), "machine": machine()}
+    about |= {"versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}}
+    rows = [[round(cell, 3) if isinstance(cell, float) else cell for cell in row] for row in rows]
+    file = Path(__file__).parent / "results" / f"{name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(about | {"head": head, "rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    shown = [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    print(f"\n{name}, {about['commit']}, {about['machine']}\n\n{table(head, shown)}")
