@@ -1,6 +1,6 @@
 """Units that see w·x + b: how many labellings they can produce, which ones, and the bias to begin with."""
 
-from math import comb, log, log1p
+from math import log, log1p
 
 import numpy as np
 from jaxtyping import Float64, Real
@@ -24,7 +24,11 @@ def cover_count(N: int, d: int, bias: bool) -> int:
     require_at_least("d", d, 1)
     if d + bias >= N:
         return 2**N
-    return 2 * sum(comb(N - 1, k) for k in range(d + bias))
+    count, binomial = 0, 1
+    for k in range(d + bias):
+        count += binomial
+        binomial = binomial * (N - 1 - k) // (k + 1)  # from C(N - 1, k) to C(N - 1, k + 1)
+    return 2 * count
 
 
 @checked

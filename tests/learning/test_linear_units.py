@@ -18,6 +18,7 @@ def test_covers_count_is_that_of_all_labellings(N, d, counts):
 
 def test_few_points_are_always_separable():
     assert cover_count(3, 10**8, True) == cover_count(3, 10**18, False) == cover_count(3, 2, True) == 8
+    assert cover_count(20_000, 9_999, True) == 2**19_999  # half of all labellings: 2 d points for d parameters
     assert cover_count(1000, 10**9, True) == 2**1000 and cover_count(5, 4, True) == 32 == cover_count(5, 4, False) + 2
     assert cover_count(3, 2, True) == 8 and cover_count(1, 5, False) == 2
     assert cover_count(50, 70, False) == 2**50
