@@ -5,23 +5,28 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real
-from scipy.stats import binom
+from scipy.special import betainc
 from sklearn.base import clone
 
+from lib.course.ranges import own_array, require_at_least, require_in, require_signs
 from lib.course.shapes import checked
+
+MOST_VOTERS = 10**9
 
 
 @checked
 def majority_error(n: int, p: float) -> float:
     """The probability that most of n independent voters are wrong, each with probability p; n is odd.
 
-    A tail of the binomial distribution. Source: Dietterich 2000, section 1.
+    A tail of the binomial distribution, as an incomplete beta function, which is accurate up to 10^9 voters. Source:
+    Dietterich 2000, section 1.
     """
-    if n < 1 or n % 2 == 0:
-        raise ValueError(f"n must be odd and positive, so that a vote decides, got {n}")
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be a probability, got {p}")
-    return float(binom.sf(n // 2, n, p))
+    require_at_least("n", n, 1)
+    if n % 2 == 0 or n > MOST_VOTERS:
+        raise ValueError(f"n must be odd, from 1 to 10^9, got {n}")
+    require_in("p", p, 0, 1)
+    majority = n // 2 + 1
+    return float(betainc(majority, majority, p))
 
 
 @checked
@@ -35,15 +40,14 @@ def adaboost(
     with weight 1. Raises `ValueError` for other labels, for T below 1 and where the first hypothesis has ε >= 1/2.
     scikit-learn's weights are 2α. Source: Freund & Schapire 1997, in the form of Schapire & Singer 1999.
     """
-    _check_signs("y", y)
-    if T < 1:
-        raise ValueError(f"T must be at least 1, got {T}")
+    require_signs("y", y)
+    require_at_least("T", T, 1)
     w = np.full(len(y), 1 / len(y))
     hypotheses, alphas = [], []
     for _ in range(T):
-        h = make_stump(X, y, w)
-        predicted = h(X)
-        _check_signs("the hypothesis' predictions", predicted)
+        h = make_stump(X.copy(), y.copy(), w.copy())
+        predicted = _predicted(h, X)
+        require_signs("a hypothesis' predictions", predicted)
         error = w[predicted != y].sum()
         if error == 0:
             return [h], np.ones(1)
@@ -63,7 +67,10 @@ def vote(
     hypotheses: Sequence[Callable], alphas: Float64[np.ndarray, " rounds"], X: Float[np.ndarray, "n d"]
 ) -> Float64[np.ndarray, " n"]:
     """The weighted vote Σ α h(X), shape (n,): its sign is the label, its size how sure the vote is."""
-    return sum(alpha * h(X) for alpha, h in zip(alphas, hypotheses, strict=True))
+    if not 0 < len(hypotheses) == len(alphas):
+        came = f"{len(hypotheses)} and {len(alphas)}"
+        raise ValueError(f"hypotheses must be as many as alphas, and at least one, got {came}")
+    return sum(alpha * _predicted(h, X) for alpha, h in zip(alphas, hypotheses))
 
 
 @checked
@@ -73,14 +80,18 @@ def out_of_fold(
     """Class probabilities of each row from a copy of `base` that was fitted without the row's fold.
 
     `base` is a scikit-learn classifier with `predict_proba`, `cv` one of its splitters. Raises `ValueError` where the
-    folds do not hold each row once, or a class is missing from what a copy is fitted on.
+    folds do not hold each row once, where a copy would be fitted on its own fold, and where a class is missing from
+    what a copy is fitted on.
     """
+    _require_splitter(cv)
     classes = np.unique(y)
     folds = list(cv.split(X, y))
-    if not np.array_equal(np.sort(np.concatenate([test for _, test in folds])), np.arange(len(X))):
+    if sorted(row for _, test in folds for row in test) != list(range(len(X))):
         raise ValueError("cv must put each row into exactly one test fold")
     probabilities = np.empty((len(X), len(classes)))
     for train, test in folds:
+        if np.intersect1d(train, test).size:
+            raise ValueError("cv must leave a test fold out of its training part")
         if len(np.unique(y[train])) < len(classes):
             raise ValueError(f"cv must leave every class in each training part, got only {np.unique(y[train])}")
         probabilities[test] = clone(base).fit(X[train], y[train]).predict_proba(X[test])
@@ -96,16 +107,19 @@ def stack(bases: Sequence[Any], meta: Any, cv: Any) -> Callable:
     """
     if not bases or not all(hasattr(base, "predict_proba") for base in bases):
         raise ValueError(f"bases must be one or more classifiers with predict_proba, got {bases}")
+    if not hasattr(meta, "predict_proba"):
+        raise ValueError(f"meta must have predict_proba, got {meta}")
+    _require_splitter(cv)
 
     @checked
     def fit(X: Float[np.ndarray, "n d"], y: Int[np.ndarray, " n"]) -> Callable:
         if len(np.unique(y)) < 2:
             raise ValueError(f"y must hold at least two classes, got {np.unique(y)}")
         fitted_meta = clone(meta).fit(_side_by_side([out_of_fold(base, X, y, cv) for base in bases]), y)
-        fitted = [clone(base).fit(X, y) for base in bases]
+        fitted = [clone(base).fit(X.copy(), y.copy()) for base in bases]
 
         def predict_proba(Z: np.ndarray) -> np.ndarray:
-            return fitted_meta.predict_proba(_side_by_side([base.predict_proba(Z) for base in fitted]))
+            return fitted_meta.predict_proba(_side_by_side([base.predict_proba(Z.copy()) for base in fitted]))
 
         return predict_proba
 
@@ -117,7 +131,11 @@ def _side_by_side(probabilities: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([p[:, 1:] if p.shape[1] == 2 else p for p in probabilities], axis=1)
 
 
-def _check_signs(name: str, values: np.ndarray) -> None:
-    """Raise unless there is at least one value and all are -1 or 1."""
-    if len(values) == 0 or not np.all(np.abs(values) == 1):
-        raise ValueError(f"{name} must be -1 or 1, and not empty, got {np.unique(values)[:5]}")
+def _predicted(h: Callable, X: np.ndarray) -> np.ndarray:
+    """h(X), one number for each row."""
+    return own_array("a hypothesis", h(X.copy()), (len(X),))
+
+
+def _require_splitter(cv: Any) -> None:
+    if isinstance(cv, type) or not hasattr(cv, "get_n_splits"):
+        raise TypeError(f"cv must be a splitter like KFold(5), got {cv!r}")

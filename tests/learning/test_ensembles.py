@@ -3,12 +3,15 @@ from math import prod
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from lib.learning.ensembles import adaboost, majority_error, out_of_fold, stack, vote
@@ -36,11 +39,28 @@ def test_majority_error_of_21_voters():
 
 
 @pytest.mark.parametrize(
-    "n, p, message", [(4, 0.3, "odd .* got 4"), (-1, 0.3, "got -1"), (3, 1.2, "p must .* got 1.2"), (3, np.nan, "nan")]
+    "n, p, error, message",
+    [
+        (4, 0.3, ValueError, "n must be odd, from 1 to 10\\^9, got 4"),
+        (-1, 0.3, ValueError, "n must be at least 1, got -1"),
+        (2**53 + 1, 0.5, ValueError, "n must be odd, from 1 to 10\\^9, got 9007199254740993"),
+        (10**400 + 1, 0.5, ValueError, "n must be odd"),
+        (3, 1.2, ValueError, r"p must lie in \[0, 1\], got 1.2"),
+        (3, np.nan, ValueError, r"p must lie in \[0, 1\], got nan"),
+        (True, 0.3, TypeError, "n must be a number, got True"),
+        (3, True, TypeError, "p must be a number, got True"),
+    ],
 )
-def test_majority_error_names_bad_input(n, p, message):
-    with pytest.raises(ValueError, match=message):
+def test_majority_error_names_bad_input(n, p, error, message):
+    with pytest.raises(error, match=message):
         majority_error(n, p)
+
+
+def test_majority_error_of_very_many_voters_is_normal():
+    """By the central limit theorem, whose error is of the order 1/n for a symmetric vote."""
+    n = 10**9 - 1
+    for z in (-3.0, -1.0, 0.0, 2.0):
+        assert majority_error(n, 0.5 + z / (2 * n**0.5)) == pytest.approx(ndtr(z), rel=1e-6)
 
 
 def test_adaboost_has_the_weights_and_votes_of_scikit_learn():
@@ -101,10 +121,55 @@ def test_adaboost_names_bad_input():
         adaboost(X[:0], np.zeros(0), stump, 1)
     with pytest.raises(ValueError, match="T must be at least 1, got 0"):
         adaboost(X, np.array([-1, 1]), stump, 0)
-    with pytest.raises(ValueError, match="predictions must be -1 or 1"):
-        adaboost(X, np.array([-1, 1]), lambda X, y, w: lambda X: np.zeros(2), 1)
+    for predictions in (np.zeros(2), np.array([1.0, np.nan])):
+        with pytest.raises(ValueError, match="a hypothesis' predictions must be -1 or 1"):
+            adaboost(X, np.array([-1, 1]), lambda X, y, w: lambda X: predictions, 1)
+    for predictions in (1.0, np.ones(1), np.ones((2, 1)), np.array([True, True]), None):
+        with pytest.raises(ValueError, match=r"a hypothesis must return real numbers of shape \(2,\), got shape"):
+            adaboost(X, np.array([-1, 1]), lambda X, y, w: lambda X: predictions, 1)
+        with pytest.raises(ValueError, match=r"a hypothesis must return real numbers of shape \(2,\), got shape"):
+            vote([lambda X: predictions], np.ones(1), X)
+    with pytest.raises(ValueError, match="hypotheses must be as many as alphas, and at least one, got 0 and 0"):
+        vote([], np.zeros(0), X)
+    with pytest.raises(ValueError, match="hypotheses must be as many as alphas, and at least one, got 1 and 2"):
+        vote([lambda X: np.ones(2)], np.ones(2), X)
+    with pytest.raises(TypeError, match="T must be a number, got True"):
+        adaboost(X, np.array([-1, 1]), stump, True)
     with pytest.raises(TypeError, match="y"):
         adaboost(X, np.ones(3), stump, 1)
+
+
+def test_learners_and_hypotheses_may_overwrite_their_arguments_and_reuse_their_answers():
+    X, y = cancer()
+    X, y = X[:100], 2 * y[:100] - 1
+    before, answer = X.copy(), np.empty(100)
+
+    def greedy(X, y, w):
+        tree = DecisionTreeClassifier(max_depth=1, random_state=0).fit(X, y, sample_weight=w)
+        X[:], y[:], w[:] = 0, 1, 0
+
+        def predict(X):
+            answer[:] = tree.predict(X)
+            X[:] = 0
+            return answer
+
+        return predict
+
+    hypotheses, alphas = adaboost(X, y, greedy, 8)
+    others, want = adaboost(X, y, stump, 8)
+    assert np.array_equal(alphas, want)
+    assert np.array_equal(vote(hypotheses, alphas, X), vote(others, want, X)) and np.array_equal(X, before)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16])
+def test_narrow_labels_and_predictions_boost_as_wide_ones(dtype):
+    X, y = cancer()
+    y = 2 * y - 1
+    narrow = lambda X, y, w: (lambda h: lambda Z: h(Z).astype(dtype))(stump(X, y, w))
+    (_, alphas), (_, want) = adaboost(X, y.astype(dtype), narrow, 10), adaboost(X, y, stump, 10)
+    assert alphas == pytest.approx(want, rel=1e-12)
+    with pytest.raises(ValueError, match="error below 1/2"):
+        adaboost(X[:2], np.ones(2, dtype=np.uint8), lambda X, y, w: lambda Z: -np.ones(2, dtype=np.int8), 1)
 
 
 def test_bagging_is_the_mean_over_its_own_bootstrap_rows():
@@ -128,6 +193,43 @@ def test_stacking_is_that_of_scikit_learn(load):
     assert not hasattr(bases[0], "tree_") and not hasattr(meta, "coef_")
 
 
+def test_classifiers_that_overwrite_their_features_are_stacked_like_others():
+    X, y = datasets.load_wine(return_X_y=True)
+    outcomes = []
+    for copy in (True, False):
+        bases = [make_pipeline(StandardScaler(copy=copy), GaussianNB()), DecisionTreeClassifier(max_depth=2, random_state=0)]
+        train, test = X[::2].copy(), X[1::2].copy()
+        outcomes.append(stack(bases, LogisticRegression(), StratifiedKFold(3))(train, y[::2])(test))
+        assert np.array_equal(train, X[::2]) and np.array_equal(test, X[1::2])
+    assert np.array_equal(*outcomes)
+
+
+@pytest.mark.parametrize("cv", [5, 5.0, None, "5", KFold, [(0, 1)]])
+def test_what_is_no_splitter_is_named(cv):
+    X, y = datasets.load_iris(return_X_y=True)
+    with pytest.raises(TypeError, match=r"cv must be a splitter like KFold\(5\), got"):
+        out_of_fold(GaussianNB(), X, y, cv)
+    with pytest.raises(TypeError, match=r"cv must be a splitter like KFold\(5\), got"):
+        stack([GaussianNB()], LogisticRegression(), cv)
+
+
+def test_folds_that_do_not_hold_each_row_once_are_named():
+    class Folds(KFold):
+        def __init__(self, *folds):
+            self.folds = folds
+
+        def split(self, X, y):
+            return iter(self.folds)
+
+    X, y = np.arange(4.0)[:, None], np.array([0, 1, 0, 1])
+    rows = np.arange(4)
+    for folds in ([], [(rows, rows[:2])], [(rows, rows), (rows, rows)]):
+        with pytest.raises(ValueError, match="exactly one test fold"):
+            out_of_fold(GaussianNB(), X, y, Folds(*folds))
+    with pytest.raises(ValueError, match="cv must leave a test fold out of its training part"):
+        out_of_fold(GaussianNB(), X, y, Folds((rows, rows)))
+
+
 def test_out_of_fold_predictions_do_not_see_their_row():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, size=200)
@@ -143,6 +245,8 @@ def test_stacking_names_bad_input():
         stack([], LogisticRegression(), KFold(3))
     with pytest.raises(ValueError, match="predict_proba, got .*Perceptron"):
         stack([Perceptron()], LogisticRegression(), KFold(3))
+    with pytest.raises(ValueError, match="meta must have predict_proba, got .*Perceptron"):
+        stack([GaussianNB()], Perceptron(), KFold(3))
     learn = stack([GaussianNB()], LogisticRegression(), StratifiedKFold(3))
     with pytest.raises(ValueError, match=r"at least two classes, got \[1\]"):
         learn(X, np.ones(len(X), dtype=int))
