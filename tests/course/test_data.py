@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn import datasets
 
 from lib.course import data
 
@@ -10,6 +11,13 @@ def test_digits_are_images_between_zero_and_one():
     assert images.shape == (1797, 8, 8) and images.dtype == torch.float32
     assert images.min() == 0 and images.max() == 1
     assert labels.shape == (1797,) and set(labels.tolist()) == set(range(10))
+
+
+def test_digits_are_scikit_learns():
+    images, labels = data.digits()
+    bunch = datasets.load_digits()
+    assert torch.equal(images, torch.tensor(bunch.images / 16, dtype=torch.float32))
+    assert torch.equal(labels, torch.tensor(bunch.target))
 
 
 def test_text_has_its_fixed_length_and_alphabet():
