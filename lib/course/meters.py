@@ -84,6 +84,10 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.count, self.total, self.forward_mode = count, 0, False
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # nothing is compiled here, and torch's compiler takes a second to import
+
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         with self:  # inference mode hands over whole what consists of several operations
