@@ -83,7 +83,8 @@ class _Search:
         self._require_symmetry(p, Ap, curvature)
         alpha = self.rr / curvature
         if not math.isfinite(alpha * self.unit):
-            raise ValueError(f"A must be so large that 1/A and x are finite, got p·Ap = {curvature:.3g} for a direction p")
+            came = f"got p·Ap = {curvature:.3g} for a direction p"
+            raise ValueError(f"A must be so large that 1/A and x are finite, {came}")
         self.history.append(self.history[-1] + alpha * self.unit * p)
         self.r = self.r - alpha * Ap
         self.rr = float(self.r @ self.r)

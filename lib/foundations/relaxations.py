@@ -18,6 +18,8 @@ def gumbel(
     shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "..."]:
     """Standard Gumbel noise, as -log of exponential draws, which no clamping has to keep away from log 0."""
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point type, got {dtype}")
     drawn_in = torch.promote_types(dtype, torch.float32)  # half precision would round some draws to 0
     return -torch.empty(shape, dtype=drawn_in).exponential_(generator=generator).log().to(dtype)
 

@@ -163,6 +163,8 @@ def test_a_refused_sample_draws_nothing():
     for logits, temperature in [(torch.zeros(2, 3), np.nan), (torch.zeros(2, 0), 1.0)]:
         with pytest.raises(ValueError):
             relaxations.gumbel_softmax(logits, temperature, source)
+    with pytest.raises(TypeError, match="dtype must be a floating-point type, got torch.int64"):
+        relaxations.gumbel((3,), source, torch.int64)
     assert torch.equal(source.get_state(), before)
 
 
