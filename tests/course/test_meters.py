@@ -69,6 +69,13 @@ def test_forward_mode_counts_the_products_that_have_a_tangent():
     assert meters.elementwise_operations(lambda: jvp(torch.mul, (v, v), (v, v))) == 40
 
 
+def test_zeros_that_forward_mode_did_not_put_there_are_counted():
+    x, zeros = torch.ones(2, 3), torch.zeros(()).expand(3, 4)
+    assert meters.matmul_flops(lambda: x @ zeros) == 2 * 2 * 3 * 4
+    assert meters.elementwise_operations(lambda: zeros * 2) == 12
+    assert meters.elementwise_operations(lambda: jvp(lambda x: x * torch.tensor(0.0), (x,), (x,))) == 12
+
+
 def test_forward_mode_under_the_meters_gives_the_right_tangent():
     w, x = torch.randn(3, 4), torch.randn(2, 3)
     got = []
@@ -113,6 +120,7 @@ ARITHMETIC = {
     "minus first power": (lambda: X**-1, 10),
     "minus second power": (lambda: X**-2, 20),
     "first power": (lambda: X**1, 0),
+    "power 0": (lambda: X**0, 0),
     "root": (lambda: X**0.5, 0),
     "power of two": (lambda: 2**X, 0),
     "norm": (lambda: X.norm(), 19),
@@ -125,6 +133,8 @@ ARITHMETIC = {
     "log softmax": (lambda: X.log_softmax(0), 29),
     "logsumexp": (lambda: X.logsumexp(0), 20),
     "mean squared error": (lambda: F.mse_loss(X, Y), 30),
+    "sum of squared errors": (lambda: F.mse_loss(X, Y, reduction="sum"), 29),
+    "squared errors": (lambda: F.mse_loss(X, Y, reduction="none"), 20),
     "outer product": (lambda: torch.outer(X, Y), 100),
     "layer with a bias": (lambda: F.linear(SQUARE, torch.ones(3, 5), torch.ones(3)), 6),
     "layer without a bias": (lambda: F.linear(SQUARE, torch.ones(3, 5)), 0),
