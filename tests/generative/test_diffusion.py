@@ -406,6 +406,7 @@ def test_nothing_to_noise_or_to_sample(schedule):
     for shape in ((), (0, 2), (2, -1)):
         with pytest.raises(ValueError, match=r"shape must be \(batch, …\) with sizes of at least 1"):
             sample(schedule, lambda x, time: x, shape, "beta", generator())
+    assert sample(schedule, lambda x, time: x, (1, 1), "beta", generator()).shape == (1, 1)
     assert add_noise(schedule, torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3)).shape == (0, 3)
 
 

@@ -119,6 +119,9 @@ def test_every_precision_is_computed_in_float64(dtype):
 def test_the_distance_scales_with_the_square_of_the_units(scale):
     a, b = (torch.randn(60, 5, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (0, 1))
     assert frechet_distance(scale * a, scale * b) == pytest.approx(frechet_distance(a, b) * scale * scale, rel=1e-12)
+    for one, other in ((scale * a, b), (b, scale * a)):
+        larger = max(scale * scale, 1)
+        assert frechet_distance(one, other) / larger == pytest.approx(frechet_distance(other, one) / larger, rel=1e-12)
 
 
 def test_a_distance_that_overflows_is_refused():
