@@ -1,18 +1,16 @@
 """A function's annotations as Python expressions that are true only where jaxtyping and beartype are sure to be content.
 
-    def f(x: Float[Tensor, "n 8"], count: int | None = None) -> Float[Tensor, "n"]
+    def f(x: Float[Tensor, "n 8"]) -> Float[Tensor, "n"]
 
-becomes, apart from the names of what is not an argument,
+becomes, with a name for everything that is not an argument,
 
-    def sizes_of(x, count=None):
+    def sizes_of(x):
         _size_n = None
         if (isinstance(x, Tensor) and (x.dtype in right_dtypes or …) and len(_shape := x.shape) == 2
-                and (_size_n := _shape[0] if _size_n is None else _size_n) == _shape[0] and _shape[1] == 8
-                and (isinstance(count, (int, NoneType)))):
+                and (_size_n := _shape[0] if _size_n is None else _size_n) == _shape[0] and _shape[1] == 8):
             return [_size_n]
 
-    def is_fine(_result, _size_n):
-        return isinstance(_result, Tensor) and …
+and a function `is_fine(_result, _size_n)` of the same kind.
 """
 
 import inspect
@@ -50,7 +48,7 @@ def _written(function) -> tuple[Callable, Callable]:
         tests.append(writer.test(p.annotation, p.name))
     sizes = list(writer.sizes.values())
     integers = [p.name for p in parameters if p.annotation is int]
-    writer.quotable = {f"{{{name}}}": f"_value_{name}" for name in integers}
+    writer.quotable, writer.of_arguments = {f"{{{name}}}": f"_value_{name}" for name in integers}, False
     result = writer.test(signature.return_annotation, "_result")
     new_sizes = [f"{size}=None" for size in writer.sizes.values() if size not in sizes]
     bare = [p.replace(annotation=p.empty, default=p.empty) for p in parameters]
@@ -75,7 +73,8 @@ class _Writer:
     def __init__(self):
         self.scope: dict[str, Any] = {}  # what the expressions refer to, by name
         self.sizes: dict[str, str] = {}  # the variable that holds the size of a named dimension
-        self.quotable: dict[str, str] | None = None  # the variable that holds an argument, in the shape of a result
+        self.quotable: dict[str, str] = {}  # the variable that holds an argument, by its `{name}` in a result's shape
+        self.of_arguments = True
 
     def name(self, thing=None) -> str:
         name = f"_{len(self.scope)}"
@@ -123,16 +122,13 @@ class _Writer:
         any_shape, right_dtypes = annotation.dtype[kind, "..."], set()
         if not _classes(kind) or any_shape.dtypes != annotation.dtypes:
             raise _Unplanned
-
-        def is_right(array, dtype):
-            return isinstance(array, any_shape) and not right_dtypes.add(dtype)
-
+        is_right = self.name(lambda array, dtype: isinstance(array, any_shape) and not right_dtypes.add(dtype))
         # numpy's int64 and longlong can be equal, but jaxtyping tells them apart by the names of their types
         dtype = f"({value}.dtype, {value}.dtype.type)" if issubclass(kind, np.ndarray) else f"{value}.dtype"
         several = next((i for i, word in enumerate(words) if word == "..." or word[0] == "*"), len(words))
         tests = [
             f"isinstance({value}, {self.name(kind)})",
-            f"({dtype} in {self.name(right_dtypes)} or {self.name(is_right)}({value}, {dtype}))",
+            f"({dtype} in {self.name(right_dtypes)} or {is_right}({value}, {dtype}))",
             f"len(_shape := {value}.shape) {'==' if several == len(words) else '+ 1 >='} {len(words)}",
         ]
         for i, word in enumerate(words):
@@ -147,14 +143,14 @@ class _Writer:
         if re.fullmatch(r"#\w+", word):
             return f"({size} == 1 or {self.size(word[1:], size)})"
         if re.fullmatch(r"\*?[^\W\d_]\w*", word):
-            known = self.sizes.setdefault(word, "_size_" + word.replace("*", "s_"))
+            known = self.sizes.setdefault(word, f"_size_{word}" if word[0] != "*" else f"_sizes_{word[1:]}")
             return f"({known} := {size} if {known} is None else {known}) == {size}"
         if word.isdecimal():
             return f"{size} == {int(word)}"
-        if self.quotable is None:
-            raise _Unplanned  # the order of the arguments could matter
         if word in self.quotable:
             return f"{size} == {self.quotable[word]}"
+        if self.of_arguments or "{" in word:
+            raise _Unplanned  # the order of the arguments could matter
         try:
             expression = re.sub(r"\b[^\W\d]\w*", lambda name: self.sizes[name[0]], word)
             compile(expression, word, "eval")
