@@ -112,3 +112,21 @@ def test_the_network_of_the_diffusion_chapter_has_about_108_000_parameters():
 def test_sizes_are_whole_numbers():
     with pytest.raises(TypeError, match="hidden"):
         ResidualMLP(dim=2, hidden=4.5, depth=1)
+
+
+def test_the_network_is_its_definition():
+    torch.manual_seed(1)
+    network = ResidualMLP(dim=3, hidden=16, depth=3)
+    x, time, silu = torch.randn(5, 3), torch.rand(5), torch.nn.functional.silu
+    first, _, second = network.time
+    embedded = second(silu(first(time_features(time))))
+    state = network.enter(x)
+    for block in network.blocks:
+        state = state + block.outer(silu(block.inner(block.norm(state) + embedded)))
+    norm, last = network.leave
+    assert torch.equal(network(x, time), last(norm(state)))
+
+
+def test_one_time_outside_the_unit_interval_is_enough():
+    with pytest.raises(ValueError, match=r"time must lie in \[0, 1\], got 0.5 to 1.5"):
+        time_features(torch.tensor([0.5, 1.5]))

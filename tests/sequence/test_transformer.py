@@ -504,3 +504,9 @@ def test_sizes_of_parts_must_be_positive():
         Attention(WIDTH, Position(), heads=0)
     with pytest.raises(ValueError, match="hidden must be at least 1, got 0"):
         MLP(WIDTH, hidden=0)
+
+
+def test_two_tokens_are_enough_for_a_loss():
+    model, windows = build(), some_tokens()[:, :2]
+    chances = model(windows[:, :1]).softmax(-1)[:, 0]
+    assert torch.allclose(next_token_loss(model, windows), -chances[torch.arange(3), windows[:, 1]].log().mean())
