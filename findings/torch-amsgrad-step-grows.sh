@@ -4,9 +4,9 @@
 # Expected: AMSGrad divides by the root of the largest second moment so far, so that a gradient's step size never grows;
 #   that is the property which its authors found missing in Adam: https://openreview.net/forum?id=ryQu7f-RZ
 #   torch names this paper: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
-# Happens: torch keeps the maximum of the second moments before their bias correction and corrects afterwards. After an
-#   early large gradient the maximum stands still while the correction 1 / (1 - beta2^t) shrinks towards 1, and the step
-#   for the same gradient grows with every step.
+# Happens: torch keeps the maximum of the second moments before their bias correction and corrects afterwards, as its
+#   page shows. After an early large gradient the maximum stands still while the correction 1 / (1 - beta2^t) shrinks
+#   towards 1, and the step for the same gradient grows with every step.
 # Seen:
 #   expected: the step per unit of gradient never grows
 #   seen:     1.00 at step 1, 1.41 at step 2, 3.31 at step 11, 7.05 at step 51, 13.50 at step 201
