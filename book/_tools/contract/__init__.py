@@ -25,10 +25,8 @@ LARGEST_BOOK = 30e6
 OLD_FORM = {
     "reparameterization-gumbel",
     "smooth-surrogates",
-    "role-of-bias",
     "adam-vs-adamw",
     "ensemble-learning",
-    "gbdt-to-xgboost",
     "rope",
     "ddpm",
 }
