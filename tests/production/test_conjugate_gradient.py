@@ -9,12 +9,10 @@ STALE = f"scipy {scipy.__version__}: the row of book/foundations/conjugate-gradi
 
 
 def test_success_is_judged_by_the_updated_residual():
-    rng = np.random.default_rng(0)
-    Q, _ = np.linalg.qr(rng.normal(size=(60, 60)))
-    A, b = Q * np.geomspace(1, 1e12, 60) @ Q.T, rng.normal(size=60)
-    x, info = cg(A, b, rtol=1e-12, maxiter=100_000)
+    A, b = np.diag(np.linspace(1, 10, 50)), np.ones(50)
+    x, info = cg(A, b, x0=np.full(50, 1e8), rtol=1e-12, maxiter=10_000)
     assert info == 0, STALE
-    assert np.linalg.norm(b - A @ x) / np.linalg.norm(b) > 1e-6, STALE
+    assert np.linalg.norm(b - A @ x) / np.linalg.norm(b) > 1e-9, STALE
 
 
 def test_the_callback_gets_one_array_that_changes():
