@@ -57,6 +57,12 @@ def _mean_squared_error(given, entries):
     return 2 * _size(given) + (reduction > 0) * _size(given) - (reduction == 2)
 
 
+def _put(given, entries):
+    """Writing into places is no arithmetic, adding to them is."""
+    places = tuple(slice(None) if index is None else index for index in given["indices"])
+    return given["self"][places].numel() if given.get("accumulate") else 0
+
+
 # From the arguments by name and the number of entries in the result.
 _COUNTS = {
     **dict.fromkeys(["add", "sub", "rsub", "mul", "div", "floor_divide", "remainder", "fmod", "neg"], _each(1)),
@@ -76,6 +82,9 @@ _COUNTS = {
     "_softmax_backward_data": lambda given, entries: 4 * entries - _rows(given),
     "_log_softmax_backward_data": lambda given, entries: 3 * entries - _rows(given),
     "convolution": lambda given, entries: entries if given["bias"] is not None else 0,
+    "index_put": _put,
+    "index_add": lambda given, entries: given["source"].numel(),
+    "scatter_add": lambda given, entries: given["index"].numel(),
     "threshold_backward": _each(0),
 }
 _COUNTS |= {

@@ -54,7 +54,7 @@ def digit_features(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
         chosen = torch.from_numpy(rng.integers(len(images), size=CLASSIFIER_BATCH))
         return nn.functional.cross_entropy(head(body(images[chosen])), labels[chosen])
 
-    fit(torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3), loss, CLASSIFIER_STEPS)
+    fit(torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3, fused=True), loss, CLASSIFIER_STEPS)
 
     @torch.no_grad()
     @checked

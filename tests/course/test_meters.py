@@ -142,6 +142,10 @@ ARITHMETIC = {
     "differences": (lambda: X.diff(), 9),
     "functions": (lambda: (X.exp(), X.sqrt(), X.sigmoid(), X.abs(), F.gelu(X)), 0),
     "comparisons": (lambda: (X.max(), X > Y, X.sort(), X.argmax(), X.clamp(0, 1), F.relu(X)), 0),
+    "written into places": (lambda: X.clone().__setitem__(X > 0, 1.0), 0),
+    "added to places": (lambda: X.clone().index_put_((torch.tensor([1, 1, 2]),), Y[0], accumulate=True), 3),
+    "added by index": (lambda: X.index_add(0, torch.tensor([1, 1]), Y[:2]), 2),
+    "scattered": (lambda: X.scatter_add(0, torch.tensor([1, 1]), Y), 2),
     "logic": (lambda: (X.isfinite(), (X > 0) * (X < 1), (X > 0).any()), 0),
     "how many": (lambda: (X > 0).sum(), 9),
     "copies": (lambda: (torch.cat([X, Y]), X[X > 0], X.double(), torch.stack([X, Y]), X.repeat(2)), 0),
@@ -160,6 +164,9 @@ def test_backward_passes_are_counted():
     x = torch.ones(10, requires_grad=True)
     assert meters.elementwise_operations(lambda: (3 * x).sum().backward()) == 10 + 9 + 10
     assert meters.elementwise_operations(lambda: torch.autograd.grad(x.sigmoid().sum(), x)) == 9 + 30
+    columns = torch.ones(2, 5, requires_grad=True)
+    twice = lambda: columns[:, torch.tensor([1, 1])].sum()  # noqa: E731
+    assert meters.elementwise_operations(lambda: torch.autograd.grad(twice(), columns)) == 3 + 4
 
 
 @pytest.mark.parametrize(
@@ -168,7 +175,8 @@ def test_backward_passes_are_counted():
         (lambda: F.layer_norm(SQUARE, (5,)), "native_layer_norm"),
         (lambda: torch.cdist(SQUARE, SQUARE), "_cdist_forward"),
         (lambda: torch._foreach_add([X], [Y]), "_foreach_add"),
-        (lambda: X.index_add(0, torch.tensor([1]), Y[:1]), "index_add"),
+        (lambda: F.avg_pool1d(X[None, None], 2), "avg_pool2d"),
+        (lambda: F.cross_entropy(SQUARE, torch.tensor([1, 2])), "nll_loss_forward"),
     ],
 )
 def test_an_operation_without_a_count_is_refused_by_name(function, name):
