@@ -24,11 +24,7 @@ LARGEST_BOOK = 30e6
 # Chapters that are still to be brought into the form of `controls`, `page` and `roles`: remove the line of one that is.
 OLD_FORM = {
     "reparameterization-gumbel",
-    "smooth-surrogates",
-    "adam-vs-adamw",
     "ensemble-learning",
-    "rope",
-    "ddpm",
 }
 
 
