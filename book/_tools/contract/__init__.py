@@ -23,7 +23,6 @@ LARGEST_BOOK = 30e6
 
 # Chapters that are still to be brought into the form of `controls`, `page` and `roles`: remove the line of one that is.
 OLD_FORM = {
-    "reparameterization-gumbel",
     "ensemble-learning",
 }
 
