@@ -13,7 +13,8 @@ _used: dict[str, tuple[float, float]] = {}
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Ask the kernel what it has used just before nbval shuts it down, after a notebook's last cell."""
     notebook = item.parent
-    if nextitem is not None and nextitem.parent is notebook or not notebook.kernel.is_alive():
+    last = nextitem is None or nextitem.parent is not notebook
+    if not last or notebook.kernel is None or not notebook.kernel.is_alive():
         return (yield)
     seconds, gigabytes = usage(notebook.kernel.km.provisioner.pid)
     item.user_properties.append(("kernel", (notebook.path.stem, seconds, gigabytes)))

@@ -1,5 +1,7 @@
 """Run every chapter of the book and compare its outputs with the stored ones, to the last character.
 
+On Linux the kernels are forked; elsewhere, where libraries may not survive that, they start afresh.
+
     python book/_tools/notebooks.py [SLUG]
 """
 
@@ -25,8 +27,9 @@ def main(slug: str | None = None) -> int:
     environment = one_thread()
     os.environ.clear()
     os.environ.update(environment)
+    plugins = ["-p", "kernel_meter"] + (["-p", "forked_kernels"] if sys.platform == "linux" else [])
     # loadfile: the cells of a notebook share a kernel, so they stay on one worker
-    return pytest.main([*STRICT, "-q", "-n", "2", "--dist", "loadfile", "-p", "kernel_meter", *paths])
+    return pytest.main([*STRICT, "-q", "-n", "2", "--dist", "loadfile", *plugins, *paths])
 
 
 if __name__ == "__main__":
