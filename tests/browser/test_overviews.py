@@ -16,7 +16,7 @@ def test_claims_page_leads_to_equations_and_cells(visit):
     for row in page.locator("table.claims tbody tr").all():
         equation, cell = [link.get_attribute("href") for link in row.locator("a").all()]
         assert re.search(r"#eq-\d+$", equation)
-        assert re.search(r"#cell-\d+$", cell)
+        assert re.search(r"#(cell|fold)-\d+$", cell)
 
 
 def test_claims_page_totals(visit, book):
