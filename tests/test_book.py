@@ -7,7 +7,7 @@ from toolbox import Chapter, chapter_paths
 
 @pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
 def test_the_chapter_keeps_the_contract(path):
-    found = contract.violations(Chapter(path), old_form=path.stem in contract.OLD_FORM)
+    found = contract.violations(Chapter(path))
     assert not found, "\n" + "\n".join(found)
 
 

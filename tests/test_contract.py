@@ -336,15 +336,6 @@ def test_rows_in_production_need_a_test(book):
     assert "tests/production/test_rope.py is missing; pin each row" in found
 
 
-def test_the_old_form_is_judged_by_the_old_rules_alone(book):
-    cells = good_cells()
-    open_up(4)(cells)
-    path = book / "rope.ipynb"
-    path.write_text(json.dumps(notebook(cells)), encoding="utf-8")
-    assert contract.violations(Chapter(path), book.parents[1], old_form=True) == []
-    assert contract.violations(Chapter(path), book.parents[1]) != []
-
-
 def test_metadata_and_incomplete_runs_are_refused(book):
     content = notebook(good_cells())
     content["metadata"] |= {"course": {"digest": "12", "minutes": 3}, "widgets": {}}

@@ -14,13 +14,11 @@ def main(slugs: str) -> int:
     problems = contract.book_violations()
     for path in chapters_named(slugs):
         chapter = Chapter(path)
-        in_old_form = chapter.slug in contract.OLD_FORM and not slugs
-        problems += contract.violations(chapter, old_form=in_old_form)
+        problems += contract.violations(chapter)
         print(contract.figures(chapter))
     if not slugs:
         for path in unfinished():
             print(f"{path.parent.name}/{path.stem}: not in _toc.yml yet ({len(contract.violations(Chapter(path)))} violations)")
-        print(f"Chapters in the old form, whose pages and roles are not judged: {len(contract.OLD_FORM)}.")
     for problem in problems:
         print(f"- {problem}")
     print(f"Violations: {len(problems)}.")

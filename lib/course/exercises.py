@@ -57,6 +57,7 @@ class Checker:
 
     def __init__(self, number: int, hint: str, test: Callable[[Callable], None]):
         self.number, self.hint, self._test = number, hint, test
+        self._solution: Callable | None = None
         self._mistakes: dict[str, Callable] = {}
 
     def __call__(self, attempt: Callable) -> None:
@@ -66,7 +67,7 @@ class Checker:
         except NotAttempted:
             print(f"Exercise {self.number}: not attempted (the function returns nothing)")
         except NotYet as wrong:
-            mistake = next((name for name, answer in self._mistakes.items() if _answers_alike(answer, calls)), None)
+            mistake = self._resembles(calls)
             looks = f"\n  It answers like this mistake: {mistake}." if mistake else ""
             print(f"Exercise {self.number}: not yet. {wrong}{looks}\n  Hint: {self.hint}")
         except NameError as error:
@@ -85,8 +86,14 @@ class Checker:
             except NotYet:
                 continue
             raise AssertionError(f"exercise {self.number}: the checker accepts the wrong answer {name!r}")
-        self._mistakes = dict(wrong)
+        self._solution, self._mistakes = solution, dict(wrong)
         print(f"Exercise {self.number}: solution accepted\n  rejected: {'; '.join(wrong)}")
+
+    def _resembles(self, calls: list) -> str | None:
+        """The known mistake that gives the attempt's answers; none where these answers are also the solution's."""
+        if self._solution is None or _answers_alike(self._solution, calls):
+            return None
+        return next((name for name, answer in self._mistakes.items() if _answers_alike(answer, calls)), None)
 
     def _judge(self, attempt: Callable, calls: list) -> None:
         """Run the test; an error in the attempt counts as a wrong answer. Appends (inputs, result) of each call to `calls`."""
@@ -153,4 +160,5 @@ def _alike(a, b) -> bool:
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         return len(a) == len(b) and all(_alike(x, y) for x, y in zip(a, b, strict=True))
     a, b = _array(a), _array(b)
-    return a.shape == b.shape and np.allclose(a, b, rtol=ALIKE, atol=ALIKE * np.abs(b).max(initial=0), equal_nan=True)
+    with np.errstate(invalid="ignore"):
+        return a.shape == b.shape and np.allclose(a, b, rtol=ALIKE, atol=ALIKE * np.abs(b).max(initial=0), equal_nan=True)

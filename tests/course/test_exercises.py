@@ -143,3 +143,15 @@ def test_same_refuses_what_differs_and_shows_the_digits_that_do(got, want, words
     else:
         with pytest.raises(exercises.NotYet, match=words):
             exercises.same(got, want, "For n = 3", atol=1e-9)
+
+
+def test_an_attempt_that_answers_as_the_solution_does_is_not_told_of_a_mistake(capsys, recwarn):
+    @exercises.checker(6, hint="h")
+    def check_calls(attempt):
+        exercises.same(attempt(2.0), 4.0, "For x = 2", atol=1e-12)
+
+    check_calls.prove(lambda x: x * x, {"as good, but refused elsewhere": lambda x: x * x + 1e-9, "double root": lambda x: np.nan * x})
+    capsys.readouterr()
+    assert "mistake" not in hint_of(check_calls, lambda x: np.float32(x * x + 1e-6), capsys)
+    assert "answers like this mistake: double root." in hint_of(check_calls, lambda x: float("nan"), capsys)
+    assert not recwarn.list

@@ -21,11 +21,8 @@ from .roles import roles
 
 LARGEST_BOOK = 30e6
 
-# Chapters that are still to be brought into the form of `controls`, `page` and `roles`: remove the line of one that is.
-OLD_FORM: set[str] = set()
 
-
-def violations(chapter: Chapter, root: Path = ROOT, old_form: bool = False) -> list[str]:
+def violations(chapter: Chapter, root: Path = ROOT) -> list[str]:
     """Everything in which a chapter departs from the contract of the book at `root`."""
     found = [
         *identity(chapter, root),
@@ -34,9 +31,10 @@ def violations(chapter: Chapter, root: Path = ROOT, old_form: bool = False) -> l
         *cells(chapter),
         *outputs(chapter),
         *prose(chapter, root),
+        *controls(chapter),
+        *page(chapter, root),
+        *roles(chapter),
     ]
-    if not old_form:
-        found += [*controls(chapter), *page(chapter, root), *roles(chapter)]
     return [f"{chapter.part}/{chapter.path.name}: {problem}" for problem in found]
 
 
