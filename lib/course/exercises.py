@@ -160,5 +160,5 @@ def _alike(a, b) -> bool:
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         return len(a) == len(b) and all(_alike(x, y) for x, y in zip(a, b, strict=True))
     a, b = _array(a), _array(b)
-    with np.errstate(invalid="ignore"):
-        return a.shape == b.shape and np.allclose(a, b, rtol=ALIKE, atol=ALIKE * np.abs(b).max(initial=0), equal_nan=True)
+    largest = np.abs(b).max(initial=0, where=np.isfinite(b))
+    return a.shape == b.shape and np.allclose(a, b, rtol=ALIKE, atol=ALIKE * largest, equal_nan=True)
