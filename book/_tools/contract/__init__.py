@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.chapter.book import ROOT
 from lib.chapter.notebook import Chapter
-from lib.chapter.reading import core_and_deeper, visible_lines
+from lib.chapter.reading import LINES, core_and_deeper, visible_lines
 
 from .cells import cells
 from .claims import claims, controls
@@ -55,7 +55,7 @@ def figures(chapter: Chapter) -> str:
     controls = sum(len(check.controls) for check in chapter.checks)
     summary = (
         f"{chapter.part}/{chapter.slug}: core {core.minutes:.0f} min and {core.lines} visible lines, deeper "
-        f"{deeper.minutes:.0f} min; with all {sum(lines)} visible lines {core.minutes + (sum(lines) - core.lines) / 10:.0f} min; "
+        f"{deeper.minutes:.0f} min; with all {sum(lines)} visible lines {core.minutes + (sum(lines) - core.lines) / LINES:.0f} min; "
         f"lines a visible cell {statistics.median(lines):g} (most {max(lines)}); {len(chapter.claim_numbers)} claims, "
         f"{len(chapter.checks)} checks, {controls} controls, {len(chapter.exercises)} exercises; "
         f"untagged displays {len(untagged)}"
