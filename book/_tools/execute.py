@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from PIL import Image
+from runs import new_client
 from toolbox import Chapter, chapters_named, one_thread, usage
 
 import contract
@@ -32,15 +32,7 @@ def execute(path: Path) -> tuple[float, float]:
     When a cell fails, the file keeps its old outputs.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,
-        coalesce_streams=True,
-    )
-    client.create_kernel_manager().transport_encryption = "auto"  # else the kernel warns on its stderr
+    client = new_client(notebook, path.parent, timeout=CELL_SECONDS, record_timing=False, coalesce_streams=True)
     with client.setup_kernel(env=one_thread()):
         code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
         for done, i in enumerate(code, 1):

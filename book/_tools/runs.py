@@ -73,20 +73,20 @@ class Run:
         return result
 
 
+def new_client(notebook: NotebookNode, folder: Path, **options) -> NotebookClient:
+    """What executes a notebook in a kernel of its own that works in `folder`; the options are nbclient's."""
+    client = NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}, **options)
+    client.create_kernel_manager().transport_encryption = "auto"  # else the kernel warns on its stderr
+    return client
+
+
 def execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], most: float) -> tuple[dict | None, float]:
     """Execute a notebook up to the first cell that fails.
 
     Returns the error, as the position of its cell, its kind and its message, or None if all cells pass, and the CPU
     seconds used, of which `most` are allowed: unlike time on the clock they do not depend on what else the cores do.
     """
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-        startup_timeout=300,
-        shutdown_kernel="immediate",
-    )
-    client.create_kernel_manager().transport_encryption = "auto"  # else the kernel warns on its stderr
+    client = new_client(notebook, folder, startup_timeout=300, shutdown_kernel="immediate")
     end = time.monotonic() + MOST_WAITING
     client.timeout_func = lambda cell: max(0.1, end - time.monotonic())
     with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
