@@ -3,7 +3,7 @@
 import nbformat.v4 as v4
 import pytest
 from edits import sites
-from mutants import drawn, method_sites, report, without_figures
+from mutants import drawn, method_sites, noticed, report, without_figures
 
 
 def edited(source: str) -> set[str]:
@@ -111,13 +111,23 @@ def test_drawing_cells_are_left_out_unless_a_later_cell_needs_them():
         assert notebook.cells[1].source
 
 
+def test_an_edit_is_noticed_by_an_error_or_by_a_compared_output():
+    right = {"error": None, "printed": ["", "✓ (1)", "3 turns"]}
+    assert noticed(right, right) is None
+    raised = {"cell": 2, "kind": "ClaimFailed", "message": "(1)"}
+    assert noticed({"error": raised, "printed": ["", "", ""]}, right) == raised
+    other = noticed({"error": None, "printed": ["", "✓ (1)", "4 turns"]}, right)
+    assert other == {"cell": 3, "kind": "OtherOutput", "message": "4 turns"}
+
+
 def test_the_report_counts_by_chapter_and_names_the_survivors():
     def error(kind):
         return {"cell": 2, "kind": kind, "message": ""}
 
-    kinds = ("ClaimFailed", "UselessCheck", "OutOfTime", "NameError")
+    kinds = ("ClaimFailed", "UselessCheck", "OtherOutput", "OutOfTime", "NameError")
     outcomes = [*((f"edit {kind}", error(kind)) for kind in kinds), ("cell 3 · line 1: a → b", None)]
     text = report({"rope": outcomes, "gau": []})
-    assert "| rope    | 5     | 4      | 2          | 1                | 1       |" in text
-    assert "| all     | 5     | 4      | 2          | 1                | 1       |" in text
+    for chapter in ("rope", "all "):
+        row = next(line for line in text.splitlines() if line.startswith(f"| {chapter}"))
+        assert [int(count) for count in row.split("|")[2:-1]] == [6, 5, 2, 1, 1, 1]
     assert text.endswith("Survivors: 1\n- rope · cell 3 · line 1: a → b")

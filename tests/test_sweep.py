@@ -39,6 +39,12 @@ def test_a_run_has_its_seed_keeps_its_margins_and_is_not_made_twice(tmp_path, mo
     assert (tmp_path / "runs").read_text() == "xx"
 
 
+def test_a_run_keeps_what_was_printed_where_outputs_are_compared(tmp_path):
+    compared, exempt = v4.new_code_cell("print(1)\n2"), v4.new_code_cell("print(3)", metadata={"tags": ["nbval-ignore-output"]})
+    run = Run(tmp_path / "a.json", v4.new_notebook(cells=[compared, exempt]), tmp_path)
+    assert run.make()["printed"] == ["1\n2", ""]
+
+
 def test_a_run_stops_at_its_first_error_and_says_what_failed(tmp_path):
     ((_, made),) = runs.results([Run(tmp_path / "a.json", notebook(CLAIM, COUNTED), tmp_path, seed=7)])
     assert runs.describe(made["error"]) == "cell 2: AssertionError: (2) bound: too many"

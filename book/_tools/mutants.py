@@ -3,8 +3,9 @@
     python book/_tools/mutants.py [--chapter "SLUG SLUG"] [--count 30] [--seed 0]
 
 The edits are drawn from a chapter's method: open code cells without the stubs of exercises, and functions that folded
-cells define for them. Every place has the same chance. An edit is caught when a cell of the edited notebook raises, or
-when the run takes five times as long as the unedited one. Results are kept in _build/mutants/.
+cells define for them. Every place has the same chance. An edit is caught when a cell of the edited notebook raises, when
+a cell whose outputs are compared prints something else, or when the run takes five times as long as the unedited one.
+Results are kept in _build/mutants/.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from toolbox import ROOT, chapters_named
 FOLDER = ROOT / "_build" / "mutants"
 FOLDED = {"hide-cell", "hide-input"}
 MOST_SECONDS, SLOWER = 600, 5  # for the unedited run, and how many times its time an edited one may take
-CLAIM_ERRORS = ("ClaimFailed", "UselessCheck")
+CLAIM_ERRORS, OTHER_OUTPUT = ("ClaimFailed", "UselessCheck"), "OtherOutput"
 _NO_METHOD = re.compile(r"#@title (Check|Checker|Solution|Figure)\b")
 
 
@@ -104,18 +105,30 @@ def new_run(path: Path, notebook: NotebookNode, seconds: float) -> Run:
     return run
 
 
+def noticed(result: dict, unedited: dict) -> dict | None:
+    """The error that an edit caused, or what it changed in a compared output; None if nothing notices it."""
+    if result["error"]:
+        return result["error"]
+    for i, (new, old) in enumerate(zip(result["printed"], unedited["printed"], strict=True), 1):
+        if new != old:
+            return {"cell": i, "kind": OTHER_OUTPUT, "message": new}
+    return None
+
+
 def report(outcomes: dict[str, list[tuple[str, dict | None]]]) -> str:
     """The table by chapter, and the survivors; an outcome is an edit's description and its error, or None."""
     rows, survivors = [], []
     for slug, of_chapter in outcomes.items():
         errors = [error for _, error in of_chapter if error]
         by_claim = sum(error["kind"] in CLAIM_ERRORS for error in errors)
+        by_output = sum(error["kind"] == OTHER_OUTPUT for error in errors)
         by_time = sum(error["kind"] == OUT_OF_TIME for error in errors)
-        counts = (len(of_chapter), len(errors), by_claim, len(errors) - by_claim - by_time, by_time)
+        by_error = len(errors) - by_claim - by_output - by_time
+        counts = (len(of_chapter), len(errors), by_claim, by_output, by_error, by_time)
         rows.append([slug, *map(str, counts)])
         survivors += [f"{slug} · {description}" for description, error in of_chapter if not error]
-    total = [str(sum(int(row[i]) for row in rows)) for i in range(1, 6)]
-    head = ["chapter", "edits", "caught", "by a claim", "by another error", "by time"]
+    total = [str(sum(int(row[i]) for row in rows)) for i in range(1, 7)]
+    head = ["chapter", "edits", "caught", "by a claim", "by an output", "by another error", "by time"]
     lines = [table(head, [*rows, ["all", *total]]), "", f"Survivors: {len(survivors)}"]
     return "\n".join(lines + [f"- {survivor}" for survivor in survivors])
 
@@ -128,22 +141,23 @@ def main() -> int:
     arguments = parser.parse_args()
     notebooks = {path: without_figures(read(path)) for path in chapters_named(arguments.chapter)}
     unedited = {new_run(path, notebook, MOST_SECONDS): path for path, notebook in notebooks.items()}
-    limits, broken = {}, []
+    right, broken = {}, []
     for run, result in results(unedited):
         path = unedited[run]
         if result["error"]:
             broken.append(f"{path.stem} fails without an edit: {describe(result['error'])}")
             del notebooks[path]
         else:
-            limits[path] = SLOWER * result["seconds"]
+            right[path.stem] = result
     runs = {}
     for path, notebook in notebooks.items():
         for mutant in drawn(notebook, arguments.count, f"{arguments.seed} {path.stem}"):
-            runs[new_run(path, mutant.of(notebook), limits[path])] = (path.stem, mutant.describe(notebook))
+            seconds = SLOWER * right[path.stem]["seconds"]
+            runs[new_run(path, mutant.of(notebook), seconds)] = (path.stem, mutant.describe(notebook))
     found = {}
     for done, (run, result) in enumerate(results(runs), 1):
-        found[run] = result["error"]
-        verdict = "caught" if result["error"] else "SURVIVES"
+        found[run] = noticed(result, right[runs[run][0]])
+        verdict = "caught" if found[run] else "SURVIVES"
         print(f"{done} of {len(runs)}: {verdict}: {' · '.join(runs[run])}", flush=True)
     outcomes = {path.stem: [] for path in notebooks}
     for run, (slug, edit) in runs.items():

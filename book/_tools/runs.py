@@ -24,6 +24,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from toolbox import ROOT, one_thread
 
+from lib.chapter.notebook import EXEMPT, text
+
 OUT_OF_TIME = "OutOfTime"
 MOST_WAITING = 900  # seconds on the clock for a whole run, whatever the kernel does
 MOST_BYTES = 8 << 30  # a size that a mistake has blown up ends its own kernel, not its neighbours
@@ -56,16 +58,19 @@ class Run:
     def make(self) -> dict:
         """Run, store and return the result.
 
-        It holds `error` and `seconds` (see `execute`) and `checks`: the margins that the claims noted.
+        It holds `error` and `seconds` (see `execute`), `checks`: the margins that the claims noted, and `printed`: what
+        each code cell printed whose outputs are compared.
         """
         key = self.key  # of the sources that this run imports
         with tempfile.TemporaryDirectory() as folder:
             margins = Path(folder, "margins")
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
             environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
-            error, seconds = execute(deepcopy(self.notebook), self.folder, one_thread() | environment, self.seconds)
+            notebook = deepcopy(self.notebook)
+            error, seconds = execute(notebook, self.folder, one_thread() | environment, self.seconds)
             lines = margins.read_text(encoding="utf-8").splitlines() if margins.exists() else []
-        result = {"key": key, "error": error, "seconds": seconds, "checks": [json.loads(line) for line in lines]}
+        checks = [json.loads(line) for line in lines]
+        result = {"key": key, "error": error, "seconds": seconds, "checks": checks, "printed": printed(notebook)}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         half = self.file.with_suffix(".half")
         half.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
@@ -111,6 +116,18 @@ def execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], m
                 break
         times = kernel.cpu_times()
     return error, round(times.user + times.system, 1)
+
+
+def printed(notebook: NotebookNode) -> list[str]:
+    """What each code cell printed, "" where its outputs are exempt from comparison."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return ["" if EXEMPT in cell.metadata.get("tags", []) else _text(cell) for cell in cells]
+
+
+def _text(cell: NotebookNode) -> str:
+    pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    others = [output for output in cell.outputs if output not in pictures]
+    return "".join(text(output.get("text") or output.get("data", {}).get("text/plain")) for output in others)
 
 
 def describe(error: dict) -> str:
