@@ -22,7 +22,7 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 
 def require_finite_entries(name: str, values: Tensor) -> None:
     """Refuse a tensor that holds NaN or infinite entries."""
-    if not values.isfinite().all():
+    if not values.detach().isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 

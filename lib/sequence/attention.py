@@ -73,10 +73,11 @@ def softmax_mask(
     return mask
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None = None) -> Tensor:
     """`attention` without its checks; half precision is computed with in float32."""
     dtype = working_dtype(q.dtype)
-    return scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype), attn_mask=mask).to(q.dtype)
+    mixed = scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype), attn_mask=mask, scale=scale)
+    return mixed.to(q.dtype)
 
 
 def _require_finite_scores(q, k):

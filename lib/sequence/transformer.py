@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from lib.course.ranges import require_at_least
+from lib.course.ranges import require_at_least, require_positive
 from lib.course.shapes import checked
 from lib.course.tensors import require_finite_entries
 from lib.sequence.attention import attend, causal_mask, softmax_mask
@@ -48,14 +48,19 @@ def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) ->
 
 
 class Attention(nn.Module):
-    """Multi-head softmax attention, 4 width² parameters: the default mixer."""
+    """Multi-head softmax attention, 4 width² parameters: the default mixer.
 
-    def __init__(self, width: int, position: Position, heads: int = 4):
+    `scale` is what scores are multiplied by, 1/√(width / heads) unless it is given.
+    """
+
+    def __init__(self, width: int, position: Position, heads: int = 4, scale: float | None = None):
         super().__init__()
         require_at_least("heads", heads, 1)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
-        self.heads, self.position = heads, position
+        if scale is not None:
+            require_positive("scale", scale)
+        self.heads, self.position, self.scale = heads, position, scale
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
@@ -78,7 +83,7 @@ class Attention(nn.Module):
             order = torch.arange(k.shape[2], device=x.device)
             allowed = causal_mask(order[-x.shape[1] :], order)[None]
         mask = softmax_mask(q, k, allowed, self.position.bias(positions, key_positions))
-        mixed = self.out(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+        mixed = self.out(attend(q, k, v, mask, self.scale).transpose(1, 2).flatten(2))
         if cache is not None:
             cache.update(grown)
         return mixed

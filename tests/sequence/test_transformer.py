@@ -175,6 +175,15 @@ def test_parameters_are_twelve_width_squared_a_layer():
     assert parameter_count(narrow.blocks) == 6 * WIDTH**2 + 2 * norms and narrow.blocks[0].mixer.heads == 2
 
 
+def test_a_scale_of_ones_own_replaces_the_root_of_the_width():
+    plain, scaled = build(), build(mixer=partial(Attention, scale=1.0))
+    for block in plain.blocks:
+        block.mixer.qkv.weight.data[:WIDTH] *= (WIDTH // 4) ** 0.5
+    assert deviation(scaled(some_tokens()), plain(some_tokens())) < 1e-12
+    with pytest.raises(ValueError, match="scale must be positive and finite, got 0"):
+        Attention(WIDTH, Position(), scale=0)
+
+
 def test_a_new_model_knows_nothing():
     torch.manual_seed(0)
     model = Transformer(64, 64, 2, position=Rotary(16))
