@@ -20,7 +20,9 @@ def arithmetic(operation: torch._ops.OpOverload, args: tuple, kwargs: dict, resu
     if first.dtype == torch.bool:
         return 0  # logic, which torch writes as products
     if first.is_complex():
-        raise ValueError(f"elementwise_operations counts real numbers, got complex ones in {operation}")
+        if name not in _COMPLEX_COUNTS or not all(isinstance(v, torch.Tensor) and v.is_complex() for v in given.values()):
+            raise ValueError(f"elementwise_operations has no count for complex numbers in {operation}")
+        return _COMPLEX_COUNTS[name] * first.numel()
     factors = sum(given.get(factor, 1) != 1 for factor in ("alpha", "beta", "value"))
     return _COUNTS[name](given, first.numel()) + factors * first.numel()
 
@@ -91,6 +93,9 @@ _COUNTS |= {
     "prod": _COUNTS["sum"], "nansum": _COUNTS["sum"], "cumprod": _COUNTS["cumsum"], "std": _COUNTS["var"],
     "var_mean": _COUNTS["var"], "std_mean": _COUNTS["var"], "_log_softmax": _COUNTS["_softmax"],
 }  # fmt: skip
+
+# For one entry, where all arguments are complex.
+_COMPLEX_COUNTS = {"mul": 6, "add": 2, "sub": 2, "neg": 2}
 
 # Copies, orders, choices and matrix products.
 _FREE = frozenset(

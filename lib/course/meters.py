@@ -43,8 +43,9 @@ def elementwise_operations(function: Callable, *args) -> int:
 
     A sum of n numbers is n - 1 additions; a whole power k is |k| - 1 products, and a division if k < 0; means,
     variances, norms and softmax count what their formulas say, and a bias one addition for each output. Comparisons,
-    copies, roots and functions like exp or sigmoid count nothing; matrix products belong to `matmul_flops`. Complex
-    numbers, and an operation that `lib.course.arithmetic` does not know, raise a `ValueError`.
+    copies, roots and functions like exp or sigmoid count nothing; matrix products belong to `matmul_flops`. A product of
+    complex numbers counts six, their sum two. An operation that `lib.course.arithmetic` does not know, or not for
+    complex numbers, raises a `ValueError`.
     """
     return _count(arithmetic, function, args)
 

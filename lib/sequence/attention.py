@@ -15,19 +15,27 @@ def attention(
     k: Float[Tensor, "batch heads key dim"],
     v: Float[Tensor, "batch heads key value"],
     *,
+    causal: bool = False,
     allowed: Bool[Tensor, "#batch query key"] | None = None,
     bias: Float[Tensor, "#batch #heads query key"] | None = None,
 ) -> Float[Tensor, "batch heads query value"]:
     """softmax(q kᵀ / √dim + bias) v, over the allowed keys (all, if None). Source: arXiv 1706.03762, section 3.2.1.
 
-    A bias of -∞ forbids a key too (the chapter on position encodings will use it). Half precision is computed with in
-    float32. A `ValueError` is raised if a query may attend to nothing, which has no softmax (let padding attend to
-    itself), if an entry is not finite, or if scores overflow.
+    `causal` leaves query i of as many keys those up to i. A bias of -∞ forbids a key too. Half precision is computed
+    with in float32. A `ValueError` is raised if a query may attend to nothing, which has no softmax (let padding attend
+    to itself), if an entry is not finite, or if scores overflow.
     """
+    if causal:
+        if q.shape[2] != k.shape[2]:
+            raise ValueError(f"causal needs as many keys as queries, got {k.shape[2]} and {q.shape[2]}")
+        if allowed is not None or bias is not None:
+            order, causal = torch.arange(q.shape[2], device=q.device), False
+            past = causal_mask(order, order)[None]
+            allowed = past if allowed is None else allowed & past
     mask = softmax_mask(q, k, allowed, bias)
     _require_finite_scores(q, k)
-    mixed = attend(q, k, v, mask)
-    if not mixed.isfinite().all():
+    mixed = attend(q, k, v, mask, causal=causal)
+    if not _largest(mixed) < torch.inf:
         require_finite_entries("v", v)
         raise ValueError(f"q and k must be smaller: with the bias, their scores overflow {working_dtype(q.dtype)}")
     return mixed
@@ -73,20 +81,26 @@ def softmax_mask(
     return mask
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float | None = None) -> Tensor:
-    """`attention` without its checks; half precision is computed with in float32."""
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False, scale: float | None = None
+) -> Tensor:
+    """`attention` without its checks, under a mask or in causal order; half precision is computed with in float32."""
     dtype = working_dtype(q.dtype)
-    mixed = scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype), attn_mask=mask, scale=scale)
-    return mixed.to(q.dtype)
+    q, k, v, given = q.to(dtype), k.to(dtype), v.to(dtype), q.dtype
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale).to(given)
 
 
 def _require_finite_scores(q, k):
     """Refuse queries and keys that are not finite, or whose products are not."""
     if q.numel() and k.numel():
         dtype = working_dtype(q.dtype)
-        largest = q.detach().abs().max().double() * k.detach().abs().max() * q.shape[-1]
-        if not largest < torch.finfo(dtype).max:  # they may still be finite
+        if not _largest(q) * _largest(k) * q.shape[-1] < torch.finfo(dtype).max:  # they may still be finite
             require_finite_entries("q", q)
             require_finite_entries("k", k)
             if not (q.to(dtype) @ k.to(dtype).mT).isfinite().all():
                 raise ValueError(f"q and k must be smaller: their scores overflow {dtype}")
+
+
+def _largest(x):
+    """The largest size of an entry, NaN if one is; without a copy of x."""
+    return torch.linalg.vector_norm(x.detach(), torch.inf).item() if x.numel() else 0.0

@@ -1,5 +1,6 @@
 """Where a token stands: rotary and sinusoidal encodings, and the position objects that a transformer takes."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -44,16 +45,37 @@ def apply_rope(
     Pair i is (x_2i, x_2i+1) in the interleaved layout (RoFormer) and (x_i, x_i+dim/2) in the half layout (Llama).
     Angles in half precision are refused; x in half precision is rotated in float32.
     """
-    dim, pairs = x.shape[-1], angles.shape[-1]
-    if dim != 2 * pairs:
-        raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {pairs}")
     require_finite_entries("angles", angles)
-    precision = working_dtype(x.dtype)
-    cos, sin = angles.double().cos().to(precision), angles.double().sin().to(precision)
-    shape, axis = ((pairs, 2), -1) if layout == "interleaved" else ((2, pairs), -2)
-    first, second = x.unflatten(-1, shape).unbind(axis)
-    turned = [first * cos - second * sin, first * sin + second * cos]
-    return torch.stack(turned, axis).flatten(-2).to(x.dtype)
+    return Rotation(angles, layout, x.dtype)(x)
+
+
+class Rotation:
+    """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks."""
+
+    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype):
+        self.pairs, self.layout, self.dtype = angles.shape[-1], layout, working_dtype(dtype)
+        cos, sin = angles.double().cos().to(self.dtype), angles.double().sin().to(self.dtype)
+        if layout == "interleaved":
+            self.phase = torch.complex(cos, sin)
+        else:
+            self.cos, self.sin = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        dim, exact = x.shape[-1], x.to(self.dtype)
+        if dim != 2 * self.pairs:
+            raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {self.pairs}")
+        if self.layout == "interleaved":
+            turned = torch.view_as_real(_as_complex(exact) * self.phase).flatten(-2)
+        else:
+            turned = exact * self.cos + exact.roll(self.pairs, -1) * self.sin
+        return turned.to(x.dtype)
+
+
+def _as_complex(x):
+    """Neighbours as the real and the imaginary part of one number."""
+    pairs = x.unflatten(-1, (-1, 2))
+    readable = pairs.stride(-1) == 1 and not pairs.storage_offset() % 2 and all(n % 2 == 0 for n in pairs.stride()[:-1])
+    return torch.view_as_complex(pairs if readable else pairs.contiguous())
 
 
 @checked
@@ -81,9 +103,14 @@ class Position(nn.Module):
         """What enters the first block, from the tokens' embeddings; same shape."""
         return x
 
-    def rotate(self, x: Float[Tensor, "batch heads length dim"], positions: Real[Tensor, "#batch length"]) -> Tensor:
-        """Queries or keys with their positions put in; same shape."""
-        return x
+    def rotation(
+        self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What puts the positions into queries and keys, (…, batch, heads, length, dim) in and out, or None for nothing.
+
+        A model asks for it once, for all of its layers.
+        """
+        return None
 
     def bias(
         self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]
@@ -140,10 +167,8 @@ class Rotary(Position):
         self.head_dim, self.base, self.layout = head_dim, base, layout
 
     @checked
-    def rotate(
-        self, x: Float[Tensor, "batch heads length dim"], positions: Real[Tensor, "#batch length"]
-    ) -> Float[Tensor, "batch heads length dim"]:
-        return apply_rope(x, rope_angles(positions, self.head_dim, self.base)[:, None], self.layout)
+    def rotation(self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype) -> Rotation:
+        return Rotation(rope_angles(positions, self.head_dim, self.base)[:, None], self.layout, dtype)
 
 
 def _require_even(name, dim):

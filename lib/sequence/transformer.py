@@ -1,12 +1,10 @@
 """The book's one transformer: causal or not; its mixer, feed-forward and position are arguments.
 
-A mixer is called as `mixer(x, positions=..., causal=..., allowed=..., cache=...)` and returns the shape of x:
-    x          (batch, length, width), normalised
-    positions  (batch or 1, length), for its position object
-    causal     whether a token may see only itself and what was fed before it
-    allowed    None, or Bool (batch or 1, length, key), which then decides alone who sees whom
-    cache      None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far: it stores new
-               tensors and never writes into those that it finds, so that a refused call leaves no trace
+A mixer is called as `mixer(x, context, cache)` and returns the shape of x:
+    x        (batch, length, width), normalised
+    context  a `Context`: where the tokens stand and whom each may see, the same object for all layers
+    cache    None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far: it stores new
+             tensors and never writes into those that it finds, so that a refused call leaves no trace
 """
 
 from collections.abc import Callable
@@ -24,11 +22,72 @@ from lib.sequence.position import Position
 
 
 class Cache:
-    """What a model keeps of the tokens it was fed: how many they were, and for each layer a dict that its mixer fills."""
+    """What a model keeps of the tokens it was fed: their positions, and for each layer a dict that its mixer fills."""
 
     def __init__(self, depth: int):
-        self.length = 0
+        self.positions: Tensor | None = None
         self.layers: list[dict[str, Tensor]] = [{} for _ in range(depth)]
+
+    @property
+    def length(self) -> int:
+        """How many tokens it holds."""
+        return 0 if self.positions is None else self.positions.shape[1]
+
+    def positions_with(self, new: Tensor) -> Tensor:
+        """Its positions and then new ones; either may be shared by all sequences."""
+        if self.positions is None:
+            return new
+        batch = max(len(self.positions), len(new))
+        if not {len(self.positions), len(new)} <= {1, batch}:
+            raise ValueError(f"the cache holds positions for a batch of {len(self.positions)}, got a batch of {len(new)}")
+        return torch.cat([self.positions.expand(batch, -1), new.expand(batch, -1)], 1)
+
+
+class Context:
+    """What a call of the model tells all of its mixers; what layers would work out alike is worked out once.
+
+    positions      (batch or 1, length), for the position object
+    key_positions  (batch or 1, key), those of the cache's tokens first; the positions, if they are not given
+    causal         whether a token may see only itself and what was fed before it
+    allowed        None, or Bool (batch or 1, length, key), which then decides alone who sees whom
+    """
+
+    def __init__(
+        self,
+        position: Position,
+        positions: Tensor,
+        *,
+        causal: bool,
+        key_positions: Tensor | None = None,
+        allowed: Tensor | None = None,
+    ):
+        self.position, self.positions, self.causal, self.allowed = position, positions, causal, allowed
+        self.key_positions = positions if key_positions is None else key_positions
+        self._rotations: dict[torch.dtype, Callable | None] = {}
+        self._mask: tuple[Tensor | None, bool] | None = None
+
+    def rotate(self, x: Float[Tensor, "... heads length dim"]) -> Tensor:
+        """Queries or keys with their positions put in; same shape."""
+        if x.dtype not in self._rotations:
+            self._rotations[x.dtype] = self.position.rotation(self.positions, x.dtype)
+        rotation = self._rotations[x.dtype]
+        return x if rotation is None else rotation(x)
+
+    def mask(self, q: Tensor, k: Tensor) -> tuple[Tensor | None, bool]:
+        """What `attend` adds to the scores of these queries and keys, and whether it takes them in causal order."""
+        if self._mask is None:
+            self._mask = self._new_mask(q, k)
+        return self._mask
+
+    def _new_mask(self, q, k):
+        allowed, ordered = self.allowed, self.causal and self.allowed is None and q.shape[2] > 1
+        bias = self.position.bias(self.positions, self.key_positions)
+        if ordered and bias is None and q.shape[2] == k.shape[2]:
+            return None, True
+        if ordered:
+            order = torch.arange(k.shape[2], device=q.device)
+            allowed = causal_mask(order[-q.shape[2] :], order)[None]
+        return softmax_mask(q, k, allowed, bias), False
 
 
 def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) -> Tensor:
@@ -64,26 +123,15 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    @checked
     def forward(
-        self,
-        x: Float[Tensor, "batch length width"],
-        *,
-        positions: Real[Tensor, "#batch length"],
-        causal: bool,
-        allowed: Bool[Tensor, "#batch length key"] | None = None,
-        cache: dict[str, Tensor] | None = None,
+        self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, heads, length, dim)
+        (q, k), v = context.rotate(qkv[:2]), qkv[2]
         grown = None if cache is None else dict(cache)
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (batch, heads, length, dim)
-        q, k = self.position.rotate(q, positions), self.position.rotate(k, positions)
         k, v = extend(grown, "keys", k, 2), extend(grown, "values", v, 2)
-        key_positions = extend(grown, "positions", positions, 1)
-        if causal and allowed is None and x.shape[1] > 1:
-            order = torch.arange(k.shape[2], device=x.device)
-            allowed = causal_mask(order[-x.shape[1] :], order)[None]
-        mask = softmax_mask(q, k, allowed, self.position.bias(positions, key_positions))
-        mixed = self.out(attend(q, k, v, mask, self.scale).transpose(1, 2).flatten(2))
+        mask, causal = context.mask(q, k)
+        mixed = self.out(attend(q, k, v, mask, causal=causal, scale=self.scale).transpose(1, 2).flatten(2))
         if cache is not None:
             cache.update(grown)
         return mixed
@@ -112,9 +160,10 @@ class Block(nn.Module):
         self.feed_forward_norm = None if feed_forward is None else nn.LayerNorm(width)
         self.feed_forward = feed_forward
 
-    def forward(self, x: Float[Tensor, "batch length width"], **context) -> Float[Tensor, "batch length width"]:
-        """`context` goes to the mixer as it is."""
-        x = x + _same_shape("mixer", self.mixer(self.mixer_norm(x), **context), x)
+    def forward(
+        self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
+    ) -> Float[Tensor, "batch length width"]:
+        x = x + _same_shape("mixer", self.mixer(self.mixer_norm(x), context, cache), x)
         if self.feed_forward is None:
             return x
         return x + _same_shape("feed_forward", self.feed_forward(self.feed_forward_norm(x)), x)
@@ -181,18 +230,19 @@ class Transformer(nn.Module):
             raise ValueError(f"cache must hold {depth} layers, got {len(cache.layers)}")
         if positions is None:
             positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
+        if positions.is_floating_point():
+            require_finite_entries("positions", positions)
         positions = positions.double() if positions.is_floating_point() else positions.long()
-        require_finite_entries("positions", positions)
-        if cache is not None:
-            positions = positions.expand(len(tokens), -1)  # pieces may differ in whether they share their positions
+        key_positions = positions if cache is None else cache.positions_with(positions)
+        context = Context(self.position, positions, causal=self.causal, key_positions=key_positions, allowed=allowed)
         embedded = self.embedding(tokens)
         x = _same_shape("position.embed", self.position.embed(embedded, positions), embedded)
         layers = [None] * depth if cache is None else [dict(kept) for kept in cache.layers]
         for block, kept in zip(self.blocks, layers, strict=True):
-            x = block(x, positions=positions, causal=self.causal, allowed=allowed, cache=kept)
+            x = block(x, context, kept)
         x = self.norm(x)
         if cache is not None:
-            cache.layers, cache.length = layers, past + tokens.shape[1]
+            cache.layers, cache.positions = layers, key_positions
         return x
 
     def forward(

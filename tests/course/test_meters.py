@@ -184,10 +184,18 @@ def test_an_operation_without_a_count_is_refused_by_name(function, name):
         meters.elementwise_operations(function)
 
 
-def test_complex_numbers_are_refused():
+def test_complex_numbers_count_their_real_operations():
     z = torch.complex(X, Y)
-    with pytest.raises(ValueError, match="counts real numbers, got complex ones in aten.mul"):
-        meters.elementwise_operations(lambda: z * z)
+    n = z.numel()
+    for function, each in ((lambda: z * z, 6), (lambda: z + z, 2), (lambda: z - z, 2), (lambda: -z, 2)):
+        assert meters.elementwise_operations(function) == each * n
+    assert meters.elementwise_operations(lambda: torch.view_as_real(torch.complex(X, Y))) == 0
+
+
+@pytest.mark.parametrize("function, name", [(lambda z: z / z, "div"), (lambda z: z * 2, "mul"), (lambda z: z * X, "mul")])
+def test_other_operations_on_complex_numbers_are_refused(function, name):
+    with pytest.raises(ValueError, match=f"no count for complex numbers in aten.{name}"):
+        meters.elementwise_operations(function, torch.complex(X, Y))
 
 
 def test_the_function_runs_as_it_would_without_a_meter():

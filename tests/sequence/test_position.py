@@ -100,18 +100,22 @@ def test_positions_are_put_in_where_each_class_says():
     for nothing in (Position(), Rotary(8)):
         assert nothing.embed(x, positions) is x and nothing.bias(positions, positions) is None
     for added in (Position(), Sinusoidal(), Learned(N + 4, 8)):
-        assert added.rotate(heads, positions) is heads and added.bias(positions, positions) is None
+        assert added.rotation(positions, heads.dtype) is None and added.bias(positions, positions) is None
     assert deviation(Sinusoidal().embed(x, positions) - x, sinusoidal(positions, 8).float().expand_as(x)) < 1e-6
     learned = Learned(N + 4, 8)
     assert torch.equal(learned.embed(x, positions), x + learned.table.weight[4:])
     want = apply_rope(heads, rope_angles(positions[0], 8, 100.0), "half")
-    assert torch.equal(Rotary(8, 100.0, "half").rotate(heads, positions), want)
+    assert torch.equal(rotated(Rotary(8, 100.0, "half"), heads, positions), want)
+
+
+def rotated(position, x, positions):
+    return position.rotation(positions, x.dtype)(x)
 
 
 def test_every_sequence_may_have_positions_of_its_own():
     heads, positions = normal(2, 3, N, 8), torch.stack([torch.arange(N), torch.arange(N).flip(0)])
-    got = Rotary(8).rotate(heads, positions)
-    assert torch.equal(got[1:], Rotary(8).rotate(heads[1:], positions[1:])) and not torch.equal(positions[0], positions[1])
+    got = rotated(Rotary(8), heads, positions)
+    assert torch.equal(got[1:], rotated(Rotary(8), heads[1:], positions[1:])) and not torch.equal(positions[0], positions[1])
 
 
 def test_llama_agrees_in_the_half_layout():
@@ -120,7 +124,7 @@ def test_llama_agrees_in_the_half_layout():
     config = LlamaConfig(hidden_size=4 * DIM, num_attention_heads=4, rope_parameters=rope)
     cos, sin = LlamaRotaryEmbedding(config)(q, torch.arange(N)[None])
     want = apply_rotary_pos_emb(q, k, cos, sin)
-    for got, expected in zip((Rotary(DIM, layout="half").rotate(x, torch.arange(N)[None]) for x in (q, k)), want, strict=True):
+    for got, expected in zip((rotated(Rotary(DIM, layout="half"), x, torch.arange(N)[None]) for x in (q, k)), want, strict=True):
         assert deviation(got, expected) < 1e-6
 
 
@@ -128,14 +132,14 @@ def test_roformer_agrees_in_the_interleaved_layout():
     q, k = normal(2, 2, 4, N, DIM)
     embedding = RoFormerSinusoidalPositionalEmbedding(N, DIM).create_weight()
     want = RoFormerSelfAttention.apply_rotary_position_embeddings(embedding[None, None], q, k)
-    for got, expected in zip((Rotary(DIM).rotate(x, torch.arange(N)[None]) for x in (q, k)), want, strict=True):
+    for got, expected in zip((rotated(Rotary(DIM), x, torch.arange(N)[None]) for x in (q, k)), want, strict=True):
         assert deviation(got, expected) < 5e-7
     assert deviation(sinusoidal(torch.arange(N), DIM)[:, half_layout_permutation(DIM)].float(), embedding) < 1e-7
 
 
 def test_rotary_embedding_torch_agrees():
     q = normal(2, 4, N, DIM)
-    assert deviation(Rotary(DIM).rotate(q, torch.arange(N)[None]), RotaryEmbedding(DIM).rotate_queries_or_keys(q)) < 1e-6
+    assert deviation(rotated(Rotary(DIM), q, torch.arange(N)[None]), RotaryEmbedding(DIM).rotate_queries_or_keys(q)) < 1e-6
 
 
 @pytest.mark.parametrize("function", [lambda d: rope_angles(torch.arange(3), d), half_layout_permutation])

@@ -12,7 +12,7 @@ from lib.course.meters import parameter_count
 from lib.sequence.attention import causal_mask
 from lib.sequence.language import next_token_loss
 from lib.sequence.position import Learned, Position, Rotary, Sinusoidal
-from lib.sequence.transformer import MLP, Attention, Transformer, extend
+from lib.sequence.transformer import MLP, Attention, Context, Transformer, extend
 
 VOCABULARY, WIDTH, LENGTH = 11, 32, 12
 
@@ -30,11 +30,11 @@ class RunningMean(nn.Module):
     def __init__(self, width, position):
         super().__init__()
 
-    def forward(self, x, *, positions, causal, allowed, cache):
+    def forward(self, x, context, cache):
         total = x.cumsum(1) + (cache["total"] if cache else 0)
         if cache is not None:
             cache["total"] = total[:, -1:]
-        return total / (positions[..., None] + 1)
+        return total / (context.positions[..., None] + 1)
 
 
 POSITIONS = {
@@ -59,7 +59,7 @@ class Poisoned(nn.Module):
         super().__init__()
         self.fails = False
 
-    def forward(self, x, *, positions, causal, allowed, cache):
+    def forward(self, x, context, cache):
         if cache is not None:
             cache["count"] = cache.get("count", torch.zeros(1)) + 1
         if self.fails:
@@ -69,12 +69,12 @@ class Poisoned(nn.Module):
 
 def contents(cache):
     """A copy of everything that a cache holds."""
-    return cache.length, [{name: value.clone() for name, value in layer.items()} for layer in cache.layers]
+    return cache.length, cache.positions, [{name: value.clone() for name, value in layer.items()} for layer in cache.layers]
 
 
 def same(one, other):
-    layers = zip(one[1], other[1], strict=True)
-    return one[0] == other[0] and all(
+    layers = zip(one[2], other[2], strict=True)
+    return one[0] == other[0] and one[1] is other[1] and all(
         a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in layers
     )
 
@@ -214,15 +214,20 @@ def copied(heads, layout, position=None):
     return layer
 
 
+def context(layer, length=LENGTH, **options):
+    """What a model of this one layer would tell it of tokens at positions 0, 1, …"""
+    return Context(layer.position, torch.arange(length)[None], **options)
+
+
 def test_attention_agrees_with_torch():
     ours = copied(4, "half", Position())
     theirs = nn.MultiheadAttention(WIDTH, 4, bias=False, batch_first=True)
     theirs.load_state_dict({"in_proj_weight": ours.qkv.weight, "out_proj.weight": ours.out.weight})
-    x, positions = torch.randn(2, LENGTH, WIDTH), torch.arange(LENGTH)[None]
+    x = torch.randn(2, LENGTH, WIDTH)
     hidden = ~causal_mask(torch.arange(LENGTH), torch.arange(LENGTH))
     for causal, mask in ((False, None), (True, hidden)):
         want = theirs.double()(x.double(), x.double(), x.double(), attn_mask=mask, need_weights=False)[0]
-        assert deviation(ours.double()(x.double(), positions=positions, causal=causal), want) < 1e-12
+        assert deviation(ours.double()(x.double(), context(ours, causal=causal)), want) < 1e-12
 
 
 def test_a_block_agrees_with_torch():
@@ -238,8 +243,7 @@ def test_a_block_agrees_with_torch():
     weights = [layer.weight for layer in (*order, ours.feed_forward_norm)]
     theirs.load_state_dict(dict(zip(theirs.state_dict(), weights, strict=True)))
     x = torch.randn(2, LENGTH, WIDTH, dtype=torch.float64)
-    got = ours(x, positions=torch.arange(LENGTH)[None], causal=False, allowed=None, cache=None)
-    assert deviation(got, theirs(x)) < 1e-12
+    assert deviation(ours(x, context(ours.mixer, causal=False)), theirs(x)) < 1e-12
 
 
 def test_attention_agrees_with_llama():
@@ -250,9 +254,9 @@ def test_attention_agrees_with_llama():
     theirs.load_state_dict({"q_proj.weight": q, "k_proj.weight": k, "v_proj.weight": v, "o_proj.weight": ours.out.weight})
     x, positions = torch.randn(2, LENGTH, WIDTH), torch.arange(LENGTH)[None]
     want = theirs(x, LlamaRotaryEmbedding(config)(x, positions), None)[0]
-    got = ours(x, positions=positions, causal=True)
-    assert deviation(got, want) < 1e-5 * want.abs().max()
-    assert deviation(copied(4, "interleaved")(x, positions=positions, causal=True), want) > 0.1
+    assert deviation(ours(x, context(ours, causal=True)), want) < 1e-5 * want.abs().max()
+    other = copied(4, "interleaved")
+    assert deviation(other(x, context(other, causal=True)), want) > 0.1
 
 
 def test_bad_input_is_named():
@@ -332,10 +336,10 @@ def test_a_mixer_that_fails_in_the_last_layer_leaves_no_trace_in_the_first():
 
 def test_an_attention_layer_that_refuses_leaves_its_cache_as_it_was():
     layer, x, cache = copied(4, "half").double(), torch.randn(2, 3, WIDTH).double(), {}
-    layer(x, positions=torch.arange(3)[None], causal=True, cache=cache)
+    layer(x, context(layer, 3, causal=True), cache)
     before = {name: value.clone() for name, value in cache.items()}
     with pytest.raises(TypeError, match="allowed"):
-        layer(x, positions=torch.arange(3)[None], causal=True, allowed=torch.ones(1, 3, 3, dtype=torch.bool), cache=cache)
+        layer(x, context(layer, 3, causal=True, allowed=torch.ones(1, 3, 3, dtype=torch.bool)), cache)
     assert cache.keys() == before.keys() and all(torch.equal(cache[name], before[name]) for name in before)
 
 
@@ -389,7 +393,7 @@ def test_positions_of_several_kinds_share_a_cache():
         model(tokens[:, 6:], positions=positions[:, 6:].long(), cache=cache),
     ]
     assert deviation(torch.cat(pieces, 1), model(tokens, positions=positions)) < 1e-12
-    assert cache.layers[0]["positions"][0].tolist() == positions[0].tolist()
+    assert cache.positions[0].tolist() == positions[0].tolist()
 
 
 @pytest.mark.parametrize("position", POSITIONS)
@@ -468,7 +472,7 @@ def test_no_windows_have_no_loss():
 
 
 def test_parts_that_return_another_shape_are_refused():
-    narrow = lambda *_: Foreign(lambda x, **context: x[..., :1])  # noqa: E731
+    narrow = lambda *_: Foreign(lambda x, *context: x[..., :1])  # noqa: E731
 
     class Squeezing(Position):
         def embed(self, x, positions):
