@@ -103,4 +103,7 @@ def _require_finite_scores(q, k):
 
 def _largest(x):
     """The largest size of an entry, NaN if one is; without a copy of x."""
-    return torch.linalg.vector_norm(x.detach(), torch.inf).item() if x.numel() else 0.0
+    if not x.numel():
+        return 0.0
+    low, high = torch.aminmax(x.detach())
+    return torch.maximum(-low, high).item()

@@ -73,8 +73,19 @@ class _Scan(torch.autograd.Function):
 
 
 def _recurrence(a, b, state):
-    states = torch.empty_like(b)
-    for t in range(b.shape[1]):
+    """√length chunks side by side, each from 0; then what each inherits from the one before it decays through it."""
+    length = b.shape[1]
+    chunk = max(math.isqrt(length), 1)
+    states, whole = torch.empty_like(b), length - length % chunk
+    a_in, b_in, within = (x[:, :whole].unflatten(1, (-1, chunk)) for x in (a, b, states))
+    decay = torch.empty_like(a_in)
+    last, product = torch.zeros_like(b_in[:, :, 0]), torch.ones_like(a_in[:, :, 0])
+    for i in range(chunk):
+        last = torch.addcmul(b_in[:, :, i], a_in[:, :, i], last, out=within[:, :, i])
+        product = torch.mul(a_in[:, :, i], product, out=decay[:, :, i])
+    for inner, factor in zip(within.unbind(1), decay.unbind(1), strict=True):
+        state = inner.addcmul_(factor, state[:, None])[:, -1]
+    for t in range(whole, length):
         state = torch.addcmul(b[:, t], a[:, t], state, out=states[:, t])
     return states
 
