@@ -4,7 +4,7 @@ COUNT ?= 30
 SEED ?= 0
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
-BENCH := PYTHONPATH=book/_tools $(BIN)/python benchmarks
+BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
@@ -51,10 +51,12 @@ sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPT
 mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
 	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"
 
-bench: .venv/.tests  ## time checked calls and imports; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
+bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
 	@$(BENCH)/checked_calls.py
+	@OMP_NUM_THREADS=1 $(BENCH)/attention.py
 	@$(BENCH)/imports.py $(AGAINST)
 	@$(if $(AGAINST),$(BENCH)/notebooks.py $(AGAINST) --chapter "$(CHAPTER)" --rounds $(or $(ROUNDS),1))
+	@$(if $(AGAINST),$(BENCH)/whole_book.py $(AGAINST) --rounds $(or $(ROUNDS),1))
 
 contract: .venv/.site  ## list what the chapters, or some (CHAPTER="slug slug"), violate
 	@$(TOOL)/list_violations.py $(CHAPTER)

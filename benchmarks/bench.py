@@ -15,7 +15,7 @@ from pathlib import Path
 from runs import table
 from toolbox import ROOT
 
-PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype")
+PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype", "transformers")
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def build(source: str) -> Iterator[Path]:
         yield Path(source).resolve()
         return
     with tempfile.TemporaryDirectory() as folder:
-        archive = subprocess.run(["git", "archive", source, "lib", "book"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        archive = subprocess.run(["git", "archive", source, "lib", "book", "tests", "pyproject.toml", "_toc.yml"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
         subprocess.run(["tar", "x", "-C", folder], input=archive.stdout, check=True)
         compileall.compile_dir(folder, quiet=1)  # so that no first run pays for it
         yield Path(folder)

@@ -1,0 +1,175 @@
+"""Rotations, attention, decoding and training against public packages, on equal work, one thread, in turn.
+
+    python benchmarks/attention.py [--rounds 9]
+
+Each row is the median of our time over the median of the peer's. In decoding, 48 tokens follow one another, one at a
+time; in training, a step is the loss, its gradients and AdamW's update.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from bench import record
+from mambapy.pscan import pscan
+from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda
+from rotary_embedding_torch import apply_rotary_emb
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from lib.sequence.attention import attention
+from lib.sequence.language import next_token_loss
+from lib.sequence.linear_attention import elu_feature, linear_attention
+from lib.sequence.position import Learned, Rotary, Rotation, apply_rope, rope_angles
+from lib.sequence.ssm import linear_scan
+from lib.sequence.transformer import Transformer
+
+VOCABULARY, LENGTH, HEADS = 96, 48, 4
+
+
+def seconds(function: Callable, calls: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - begin) / calls
+
+
+def rotations() -> dict[str, tuple[Callable, Callable, int]]:
+    """By row: ours, the peer's, and how many calls make one timing."""
+    angles = rope_angles(torch.arange(2048), 64)
+    repeated = angles.float().repeat_interleave(2, -1)
+    rows = {}
+    for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
+        x = torch.randn(1, 8, 2048, 64).to(dtype)
+        cos, sin = (torch.cat([f(angles)] * 2, -1)[None].to(dtype) for f in (torch.cos, torch.sin))
+        half = Rotation(angles, "half", dtype)
+        ours = lambda x=x: apply_rope(x, angles)  # noqa: E731
+        theirs = lambda x=x, cos=cos, sin=sin: apply_rotary_pos_emb(x, x[:, :0], cos, sin)  # noqa: E731
+        rows[f"rotary, interleaved, {name}, angles given / rotary-embedding-torch"] = ours, lambda x=x: apply_rotary_emb(repeated, x), 2
+        rows[f"rotary, interleaved, {name}, angles given / transformers' tables"] = ours, theirs, 2
+        rows[f"rotary, half layout, {name}, tables given / transformers"] = lambda x=x, half=half: half(x), theirs, 2
+    one = torch.randn(1, 8, 1, 64)
+    for layout in ("interleaved", "half"):
+        rotation = Rotation(angles[-1:], layout, torch.float32)
+        row = f"rotary, {layout}, one token, tables given / transformers"
+        cos, sin = (torch.cat([f(angles[-1:])] * 2, -1)[None].float() for f in (torch.cos, torch.sin))
+        rows[row] = lambda r=rotation: (r(one), r(one)), lambda c=cos, s=sin: apply_rotary_pos_emb(one, one, c, s), 500
+    return rows
+
+
+def attentions() -> dict[str, tuple[Callable, Callable, int]]:
+    q, k, v = (torch.randn(1, 8, 2048, 64) for _ in range(3))
+    theirs = lambda: scaled_dot_product_attention(q, k, v, is_causal=True)  # noqa: E731
+    rows = {"causal attention, 2048 / torch's": (lambda: attention(q, k, v, causal=True), theirs, 1)}
+    for length in (512, 2048, 8192):
+        features = [elu_feature(torch.randn(1, 4, length, 32)) for _ in range(3)]
+        rows[f"causal linear attention, {length} / performer-pytorch"] = (
+            lambda x=features: linear_attention(*x, causal=True), lambda x=features: causal_linear_attention_noncuda(*x), 1
+        )  # fmt: skip
+        a, b = torch.rand(1, length, 64, 16), torch.randn(1, length, 64, 16)
+        rows[f"scan of 64 × 16 states, {length} / mambapy"] = lambda a=a, b=b: linear_scan(a, b), lambda a=a, b=b: pscan(a, b), 1
+    return rows
+
+
+def llama(width: int) -> LlamaForCausalLM:
+    """As many parameters a layer as ours: three matrices of 8/3 width, the hidden units rounded to eights."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=width, intermediate_size=round(8 * width / 24) * 8, num_hidden_layers=2,
+        num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=256, attn_implementation="sdpa",
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def gpt2(width: int) -> GPT2LMHeadModel:
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=256, n_embd=width, n_layer=2, n_head=HEADS, bos_token_id=0, eos_token_id=0,
+        embd_pdrop=0, attn_pdrop=0, resid_pdrop=0, attn_implementation="sdpa",
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
+
+
+@torch.no_grad()
+def decode_with(model, tokens: torch.Tensor) -> None:
+    """Peers: one token at a time, with their cache."""
+    past = None
+    for token in tokens.split(1, 1):
+        past = model(token, past_key_values=past, use_cache=True).past_key_values
+
+
+@torch.no_grad()
+def decode(model: Transformer, tokens: torch.Tensor) -> None:
+    cache = model.new_cache()
+    for token in tokens.split(1, 1):
+        model(token, cache=cache)
+
+
+@torch.no_grad()
+def decode_without_cache(model: Transformer, tokens: torch.Tensor) -> None:
+    for length in range(1, tokens.shape[1] + 1):
+        model(tokens[:, :length])
+
+
+def decoding() -> dict[str, tuple[Callable, Callable, int]]:
+    tokens, rows = torch.randint(VOCABULARY, (1, LENGTH)), {}
+    for width in (64, 256):
+        ours, theirs = Transformer(VOCABULARY, width, 2, position=Rotary(width // HEADS)), llama(width)
+        rows[f"cached decoding, rotary, width {width} / transformers' Llama"] = (
+            lambda m=ours: decode(m, tokens), lambda m=theirs: decode_with(m, tokens), 1
+        )  # fmt: skip
+    learned, theirs = Transformer(VOCABULARY, 64, 2, position=Learned(256, 64)), gpt2(64)
+    rows["cached decoding, learned positions, width 64 / transformers' GPT-2"] = (
+        lambda: decode(learned, tokens), lambda: decode_with(theirs, tokens), 1
+    )  # fmt: skip
+    model = Transformer(VOCABULARY, 64, 2, position=Rotary(16))
+    rows["cached decoding, width 64 / without a cache"] = (
+        lambda: decode(model, tokens), lambda: decode_without_cache(model, tokens), 1
+    )  # fmt: skip
+    return rows
+
+
+def step(model, loss: Callable) -> Callable:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+    def once():
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return once
+
+
+def training() -> dict[str, tuple[Callable, Callable, int]]:
+    windows = torch.randint(VOCABULARY, (24, 65))
+    rows, peers = {}, {"transformers' Llama": (llama(64), Rotary(16)), "transformers' GPT-2": (gpt2(64), Learned(64, 64))}
+    for name, (peer, position) in peers.items():
+        ours, theirs = Transformer(VOCABULARY, 64, 2, position=position), peer.train()
+
+        def their_loss(model=theirs):
+            logits = model(windows[:, :-1], use_cache=False).logits
+            return cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+
+        rows[f"training step, width 64 / {name}"] = step(ours, lambda m=ours: next_token_loss(m, windows)), step(theirs, their_loss), 1
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    rows = []
+    for row, (ours, theirs, calls) in (rotations() | attentions() | decoding() | training()).items():
+        ours(), theirs()
+        turns = [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(arguments.rounds)]
+        one, other = map(statistics.median, zip(*turns, strict=True))
+        rows.append([row, 1e3 * one, 1e3 * other, one / other])
+        print(f"{row}: {one / other:.2f}", flush=True)
+    record("attention", ["ours / peer", "ms", "peer's ms", "ratio"], rows, what=f"medians of {arguments.rounds}, in turn")
+
+
+if __name__ == "__main__":
+    main()
