@@ -7,6 +7,7 @@ environment as JSON, and receives its pid. The server ends when its standard inp
 Python's hashes, and a submodule that one of their imports forgets may be there already: `make run` starts afresh.
 """
 
+import gc
 import importlib.util
 import json
 import os
@@ -30,8 +31,11 @@ def load() -> None:
     """Import what chapters share. Ends with an error where that has started threads, which no fork would have."""
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does
     os.environ["JPY_PARENT_PID"] = str(os.getpid())  # so that a kernel ends when the server has ended
+    gc.disable()  # imports leave little garbage
     for name in common_modules():
         importlib.import_module(name)
+    gc.enable()
+    gc.collect()  # all that lives by now is old, so that no kernel looks through it soon
     if (threads := psutil.Process().num_threads()) > 1:
         sys.exit(f"The kernel server has {threads} threads and cannot be forked: set OMP_NUM_THREADS=1.")
 
@@ -77,5 +81,6 @@ if __name__ == "__main__":
     set_by_imports = {name: os.environ[name] for name in os.environ.keys() - given}
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         request = serve(listener)
-    if request:
-        become_kernel(request["command"], request["cwd"], set_by_imports | request["env"])
+    if not request:
+        os._exit(0)  # to take down all that has been imported would take a second
+    become_kernel(request["command"], request["cwd"], set_by_imports | request["env"])

@@ -27,9 +27,10 @@ def main(slug: str | None = None) -> int:
     environment = one_thread()
     os.environ.clear()
     os.environ.update(environment)
-    plugins = ["-p", "kernel_meter"] + (["-p", "forked_kernels"] if sys.platform == "linux" else [])
+    names = ["nbval.plugin", "xdist.plugin", "kernel_meter"] + (["forked_kernels"] if sys.platform == "linux" else [])
+    plugins = ["--disable-plugin-autoload", *(f"-p{name}" for name in names)]
     # loadfile: the cells of a notebook share a kernel, so they stay on one worker
-    return pytest.main([*STRICT, "-q", "-n", "2", "--dist", "loadfile", *plugins, *paths])
+    return pytest.main([*plugins, *STRICT, "-q", "-n", "2", "--dist", "loadfile", *paths])
 
 
 if __name__ == "__main__":
