@@ -64,10 +64,10 @@ def adam_step(
     else:
         gradient = gradient + decay * parameters
     step = state.step + 1
-    mean = betas[0] * state.mean + (1 - betas[0]) * gradient
-    square = betas[1] * state.square + (1 - betas[1]) * gradient * gradient  # in this order 1e20 stays a float32
-    size = square.sqrt() / (1 - betas[1] ** step) ** 0.5 + eps
-    parameters = parameters - rate * mean / (1 - betas[0] ** step) / size
+    mean = torch.lerp(state.mean, gradient, 1 - betas[0])
+    square = (betas[1] * state.square).addcmul_(gradient, gradient, value=1 - betas[1])
+    size = square.sqrt().div_((1 - betas[1] ** step) ** 0.5).add_(eps)
+    parameters = parameters - rate / (1 - betas[0] ** step) * (mean / size)
     return parameters.to(given), AdamState(mean, square, step)
 
 
