@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from IPython import get_ipython
 from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image as Picture
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; line styles tell them apart in grey as well.
@@ -36,6 +38,8 @@ def use_style() -> None:
             "lines.linewidth": 1.8,
         }
     )
+    if get_ipython():
+        set_matplotlib_formats("png", bbox_inches=None)  # the layout leaves no margin to cut, and cutting takes time
 
 
 def curves(
