@@ -58,7 +58,7 @@ def adam_step(
         raise ValueError(f"state must be of shape {tuple(parameters.shape)}, got {shapes[0]} and {shapes[1]}")
     wide, given = torch.promote_types(parameters.dtype, torch.float32), parameters.dtype
     parameters, gradient = parameters.to(wide), gradient.to(wide)
-    rate, decay = (torch.as_tensor(value, dtype=wide) for value in (lr, weight_decay))
+    rate, decay = (value.to(wide) if isinstance(value, Tensor) else float(value) for value in (lr, weight_decay))
     if decoupled:
         parameters = parameters * (1 - rate * decay)
     else:
