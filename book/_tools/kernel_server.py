@@ -34,6 +34,7 @@ def load() -> None:
     gc.disable()  # imports leave little garbage
     for name in common_modules():
         importlib.import_module(name)
+    sys.modules["matplotlib.mathtext"].MathTextParser("agg").parse("$x$")  # builds its grammar
     gc.enable()
     gc.collect()  # all that lives by now is old, so that no kernel looks through it soon
     if (threads := psutil.Process().num_threads()) > 1:
