@@ -10,7 +10,6 @@ from IPython import get_ipython
 from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image as Picture
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; line styles tell them apart in grey as well.
@@ -39,6 +38,8 @@ def use_style() -> None:
         }
     )
     if get_ipython():
+        from matplotlib_inline.backend_inline import set_matplotlib_formats  # it looks for a notebook when imported
+
         set_matplotlib_formats("png", bbox_inches=None)  # the layout leaves no margin to cut, and cutting takes time
 
 
