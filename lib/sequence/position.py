@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int, Int64, Real
 from torch import Tensor, nn
 
-from lib.course.ranges import require_at_least
+from lib.course.ranges import require_at_least, require_positive
 from lib.course.shapes import checked
 from lib.course.tensors import require_finite_entries, working_dtype
 
@@ -16,22 +16,35 @@ LONGEST = 2**53  # up to here float64 holds every whole number
 
 
 @checked
+def rope_frequencies(dim: int, base: float = 10000.0) -> Float64[Tensor, "pairs"]:
+    """θ_i = base^(-2i/dim) for i = 0 … dim/2 - 1, in radians per position, the fastest first.
+
+    Source: RoFormer, arXiv 2104.09864, section 3.2.2.
+    """
+    _require_even("dim", dim)
+    _require_base(base)
+    return base ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+
+
+@checked
 def rope_angles(positions: Real[Tensor, "*shape"], dim: int, base: float = 10000.0) -> Float64[Tensor, "*shape pairs"]:
-    """The angles m θ_i in radians, θ_i = base^(-2i/dim), for every position m and pair i = 0 … dim/2 - 1.
+    """The angles m θ_i in radians, θ_i those of `rope_frequencies`, for every position m and pair i = 0 … dim/2 - 1.
 
     Always float64: bfloat16 cannot tell neighbouring positions apart beyond 256, and near position 100,000 even
     float32 is off by 0.005. Fractional positions are welcome. Source: RoFormer, arXiv 2104.09864, section 3.2.2.
     """
-    _require_even("dim", dim)
-    _require_base(base)
+    return _angles(positions, rope_frequencies(dim, base))
+
+
+def _angles(positions, frequencies):
+    """Their products in float64, (*shape, pairs)."""
     if positions.is_floating_point():
         require_finite_entries("positions", positions)
     positions = positions.double()
     if not (positions.abs() < LONGEST).all():
         largest = positions.abs().max().item()
         raise ValueError(f"positions must be below 2^53 in size, beyond which float64 skips some, got {largest:g}")
-    exponents = torch.arange(0, dim, 2, dtype=torch.float64, device=positions.device) / dim
-    return positions[..., None] * base**-exponents
+    return positions[..., None] * frequencies.to(positions.device)
 
 
 @checked
@@ -50,11 +63,17 @@ def apply_rope(
 
 
 class Rotation:
-    """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks."""
+    """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks.
 
-    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype):
+    With a `magnitude` it stretches them too: scores of two such vectors are multiplied by its square.
+    """
+
+    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype, magnitude: float = 1.0):
         self.pairs, self.layout, self.dtype = angles.shape[-1], layout, working_dtype(dtype)
-        cos, sin = angles.double().cos().to(self.dtype), angles.double().sin().to(self.dtype)
+        cos, sin = angles.double().cos(), angles.double().sin()
+        if magnitude != 1:
+            cos, sin = magnitude * cos, magnitude * sin
+        cos, sin = cos.to(self.dtype), sin.to(self.dtype)
         if layout == "interleaved":
             self.phase = torch.complex(cos, sin)
         else:
@@ -117,7 +136,7 @@ class Position(nn.Module):
     ) -> Tensor | None:
         """What is added to the scores, of shape (batch or 1, heads or 1, query, key), or None for nothing.
 
-        The chapter on position encodings will use it.
+        `lib.sequence.relative_bias` has two that use it.
         """
         return None
 
@@ -156,19 +175,36 @@ class Learned(Position):
 class Rotary(Position):
     """Rotary position embedding of queries and keys: scores depend on the distance alone. Source: arXiv 2104.09864.
 
-    The chapter on length extrapolation will use another `base`.
+    `frequencies` (pairs,), in radians per position, stand in for those of the base; `lib.sequence.extrapolation` makes
+    some for texts longer than the trained ones. `magnitude` multiplies rotated queries and keys, hence scores by its
+    square. They are no parameters: a model's weights fit a model with others, and a cast does not round the angles.
     """
 
     @checked
-    def __init__(self, head_dim: int, base: float = 10000.0, layout: Layout = "interleaved"):
+    def __init__(
+        self,
+        head_dim: int,
+        base: float = 10000.0,
+        layout: Layout = "interleaved",
+        *,
+        frequencies: Float64[Tensor, "pairs"] | None = None,
+        magnitude: float = 1.0,
+    ):
         super().__init__()
         _require_even("head_dim", head_dim)
         _require_base(base)
+        require_positive("magnitude", magnitude)
+        if frequencies is None:
+            frequencies = rope_frequencies(head_dim, base)
+        if len(frequencies) != head_dim // 2:
+            raise ValueError(f"frequencies must hold {head_dim // 2} pairs for head_dim {head_dim}, got {len(frequencies)}")
+        require_finite_entries("frequencies", frequencies)
         self.head_dim, self.base, self.layout = head_dim, base, layout
+        self.frequencies, self.magnitude = frequencies.detach().clone(), magnitude
 
     @checked
     def rotation(self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype) -> Rotation:
-        return Rotation(rope_angles(positions, self.head_dim, self.base)[:, None], self.layout, dtype)
+        return Rotation(_angles(positions, self.frequencies)[:, None], self.layout, dtype, self.magnitude)
 
 
 def _require_even(name, dim):
