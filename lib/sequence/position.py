@@ -63,17 +63,11 @@ def apply_rope(
 
 
 class Rotation:
-    """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks.
+    """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks."""
 
-    With a `magnitude` it stretches them too: scores of two such vectors are multiplied by its square.
-    """
-
-    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype, magnitude: float = 1.0):
+    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype):
         self.pairs, self.layout, self.dtype = angles.shape[-1], layout, working_dtype(dtype)
-        cos, sin = angles.double().cos(), angles.double().sin()
-        if magnitude != 1:
-            cos, sin = magnitude * cos, magnitude * sin
-        cos, sin = cos.to(self.dtype), sin.to(self.dtype)
+        cos, sin = angles.double().cos().to(self.dtype), angles.double().sin().to(self.dtype)
         if layout == "interleaved":
             self.phase = torch.complex(cos, sin)
         else:
@@ -88,6 +82,17 @@ class Rotation:
         else:
             turned = exact * self.cos + exact.roll(self.pairs, -1) * self.sin
         return turned.to(x.dtype)
+
+
+class StretchedRotation(Rotation):
+    """A rotation whose results are multiplied by `magnitude`, at no cost for a vector: scores get its square."""
+
+    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype, magnitude: float):
+        super().__init__(angles, layout, dtype)
+        if layout == "interleaved":
+            self.phase = magnitude * self.phase
+        else:
+            self.cos, self.sin = magnitude * self.cos, magnitude * self.sin
 
 
 def _as_complex(x):
@@ -204,7 +209,10 @@ class Rotary(Position):
 
     @checked
     def rotation(self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype) -> Rotation:
-        return Rotation(_angles(positions, self.frequencies)[:, None], self.layout, dtype, self.magnitude)
+        angles = _angles(positions, self.frequencies)[:, None]
+        if self.magnitude == 1:
+            return Rotation(angles, self.layout, dtype)
+        return StretchedRotation(angles, self.layout, dtype, self.magnitude)
 
 
 def _require_even(name, dim):
