@@ -15,27 +15,43 @@ TRANSFORMERS = f"transformers {transformers.__version__} (5.23.0 on the page): m
 OFFSETS = torch.arange(-200, 201)
 
 
-def test_blooms_bias_belongs_to_the_key_and_is_the_distances_up_to_a_constant_in_each_row():
-    theirs = build_alibi_tensor(torch.ones(1, 30, dtype=torch.int64), 8, torch.float64)
-    assert theirs.shape == (8, 1, 30), TRANSFORMERS
-    at = torch.arange(30)[None]
-    difference = Alibi(8).bias(at, at)[0] - theirs
-    assert (difference - difference[:, :, :1]).tril().abs().max() < 1e-6, TRANSFORMERS
+@pytest.mark.parametrize("heads", [1, 6, 8, 12])
+def test_blooms_bias_belongs_to_the_key_and_is_the_distances_up_to_a_constant_in_each_row(heads):
+    theirs = build_alibi_tensor(torch.ones(1, 600, dtype=torch.int64), heads, torch.float64)
+    assert theirs.shape == (heads, 1, 600), TRANSFORMERS
+    at = torch.arange(600)[None]
+    difference = Alibi(heads).bias(at, at)[0] - theirs
+    assert (difference - difference[:, :, :1]).tril().abs().max() < 1e-4, TRANSFORMERS  # their slopes are float32
     assert (difference - difference[:, :, :1]).abs().max() > 1, TRANSFORMERS  # keys after the query
 
 
-def test_blooms_bias_in_bfloat16_is_the_same_for_two_neighbours():
-    theirs = build_alibi_tensor(torch.ones(1, 300, dtype=torch.int64), 8, torch.bfloat16)[:, 0]
+def test_blooms_bias_in_bfloat16_is_the_same_for_neighbours_two_and_then_four():
+    theirs = build_alibi_tensor(torch.ones(1, 1024, dtype=torch.int64), 8, torch.bfloat16)[:, 0]
     assert torch.equal(theirs[:, 256], theirs[:, 257]), TRANSFORMERS
     assert (theirs[:, 1:257] > theirs[:, :256]).all(), TRANSFORMERS
-    exact = build_alibi_tensor(torch.ones(1, 300, dtype=torch.int64), 8, torch.float32)[:, 0]
-    assert (exact[:, 257] > exact[:, 256]).all(), TRANSFORMERS
+    assert all(len(set(head.tolist())) in (128, 129) for head in theirs[:, 512:]), TRANSFORMERS  # of 512 keys
+    exact = build_alibi_tensor(torch.ones(1, 1024, dtype=torch.int64), 8, torch.float32)[:, 0]
+    assert (exact[:, 1:] > exact[:, :-1]).all(), TRANSFORMERS
 
 
-def test_t5_never_uses_bucket_16():
+def test_blooms_model_adds_that_bias_in_its_own_dtype():
+    torch.manual_seed(0)
+    config = transformers.BloomConfig(vocab_size=20, hidden_size=32, n_layer=1, n_head=8)
+    model, seen = transformers.BloomModel(config).to(torch.bfloat16).eval(), []
+    model.h[0].register_forward_pre_hook(lambda block, args, kwargs: seen.append(kwargs["alibi"]), with_kwargs=True)
+    with torch.no_grad():
+        model(torch.zeros(1, 300, dtype=torch.int64))
+    want = build_alibi_tensor(torch.ones(1, 300, dtype=torch.int64), 8, torch.bfloat16)
+    assert seen[0].dtype == torch.bfloat16 and torch.equal(seen[0].flatten(), want.flatten()), TRANSFORMERS
+
+
+def test_t5s_encoder_never_uses_bucket_16_and_its_decoder_uses_all():
     theirs = T5Attention._relative_position_bucket(OFFSETS)
     assert sorted(theirs.unique().tolist()) == [*range(16), *range(17, 32)], TRANSFORMERS
     assert torch.equal(theirs, relative_bucket(OFFSETS)), TRANSFORMERS
+    causal = T5Attention._relative_position_bucket(OFFSETS, bidirectional=False)
+    assert sorted(causal.unique().tolist()) == [*range(32)], TRANSFORMERS
+    assert torch.equal(causal, relative_bucket(OFFSETS, bidirectional=False)), TRANSFORMERS
 
 
 def test_t5_does_not_scale_its_scores():
