@@ -98,14 +98,17 @@ def state() -> dict:
     """What a kernel is like; it runs in the kernel, by its source."""
     import asyncio
     import atexit
+    import contextlib
     import decimal
     import gc
     import logging
     import multiprocessing
     import os
     import random
+    import re
     import resource
     import signal
+    import socket
     import stat
     import sys
     import threading
@@ -117,8 +120,17 @@ def state() -> dict:
     import sympy
     import torch
 
-    descriptors = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-    kinds = [stat.S_IFMT(os.stat(one).st_mode) for one in descriptors if os.path.exists(one)]
+    gc.collect()  # garbage may hold descriptors
+    kinds = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed by now
+            kind = stat.S_IFMT(os.fstat(int(descriptor)).st_mode)
+            if kind == stat.S_IFSOCK:
+                with socket.socket(fileno=os.dup(int(descriptor))) as own:
+                    kind = own.family.name
+            kinds.append(kind)
+    # the debugger's import leaves one event poll (0) in a fresh kernel; a client's connections come one by one
+    besides = (stat.S_IFREG, stat.S_IFDIR, 0, "AF_INET")
     generators = {
         "random": random.getstate(),
         "numpy": np.random.get_state(),
@@ -144,8 +156,9 @@ def state() -> dict:
         "logging": [str(logging.root.handlers), logging.root.level, sorted(logging.root.manager.loggerDict)],
         "signals": {number.name: str(signal.getsignal(number)).split(" at ")[0] for number in signal.Signals},
         "blocked signals": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-        "threads": [sorted(thread.name for thread in threading.enumerate()), len(os.listdir("/proc/self/task"))],
-        "descriptors": sorted(kind for kind in kinds if kind not in (stat.S_IFREG, stat.S_IFDIR)),
+        "threads": sorted(re.sub(r"-\d+", "", thread.name) for thread in threading.enumerate()),
+        "tasks": len(os.listdir("/proc/self/task")),
+        "descriptors": sorted(map(str, [kind for kind in kinds if kind not in besides])),
         "limits": [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")],
         "process": [os.getpgrp() == os.getpid(), os.getsid(0) == os.getpid(), os.nice(0)],
         "multiprocessing": [str(multiprocessing.current_process()), str(multiprocessing.parent_process())],

@@ -19,12 +19,14 @@ from contextlib import suppress
 
 import psutil
 
-COMMON = ["ipykernel.kernelapp", "matplotlib.pyplot", "scipy.stats", "sklearn.ensemble", "sympy", "torch._dynamo"]
+FOR_KERNELS = ["ipykernel.kernelapp", "ipykernel.debugger", "IPython.core.completerlib"]
+FOR_CHAPTERS = ["matplotlib.pyplot", "scipy.stats", "sklearn.ensemble", "sympy", "torch._dynamo"]
 
 
 def common_modules() -> list[str]:
     """The names of the modules that the server loads: all of lib, and what chapters import beside it."""
-    return COMMON + [module.name for module in pkgutil.walk_packages(importlib.import_module("lib").__path__, "lib.")]
+    own = pkgutil.walk_packages(importlib.import_module("lib").__path__, "lib.")
+    return FOR_KERNELS + FOR_CHAPTERS + [module.name for module in own]
 
 
 def load() -> None:
@@ -78,7 +80,9 @@ def become_kernel(command: list[str], cwd: str, env: dict[str, str]) -> None:
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this script
     given = set(os.environ)
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger warns when it is imported
     load()
+    del os.environ["PYDEVD_DISABLE_FILE_VALIDATION"]
     set_by_imports = {name: os.environ[name] for name in os.environ.keys() - given}
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         request = serve(listener)
