@@ -17,7 +17,7 @@ def gaussian_directions(
     """Rows w ~ N(0, I), float64; `orthogonal` makes them orthogonal within blocks of dim, each still N(0, I).
 
     A block's directions are a rotation drawn from the Haar measure (the signs of R's diagonal belong into Q), and their
-    lengths are those of independent Gaussian vectors. Source: arXiv 2009.14794, section 2.
+    lengths are those of independent Gaussian vectors. Source: arXiv 2009.14794, section 2.4.
     """
     require_at_least("features", features, 1)
     require_at_least("dim", dim, 1)
@@ -48,7 +48,7 @@ def positive_features(
 def trigonometric_features(
     x: Float[Tensor, "... dim"], w: Float[Tensor, "features dim"]
 ) -> Float[Tensor, "... waves"]:
-    """e^{|x|²/2} (cos w·x, sin w·x) / √features, unbiased as well, but not positive."""
+    """e^{|x|²/2} (cos w·x, sin w·x) / √features, unbiased as well, but not positive. Source: the same, section 2.3."""
     angles = x @ w.to(x.dtype).T
     size = (x.square().sum(-1, keepdim=True) / 2).exp() / math.sqrt(len(w))
     return size * torch.cat([angles.cos(), angles.sin()], -1)
