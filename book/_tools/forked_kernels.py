@@ -4,6 +4,7 @@ Each is in the state of a fresh kernel, without the seconds that the imports tak
 """
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,11 @@ class KernelServer:
             listener.listen()
             end = listener.fileno()
             self.process = subprocess.Popen(
-                [sys.executable, SERVER, str(end)], stdin=subprocess.PIPE, pass_fds=[end], start_new_session=True
+                [sys.executable, SERVER, str(end)],
+                stdin=subprocess.PIPE,
+                pass_fds=[end],
+                start_new_session=True,
+                env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},  # else the debugger warns when it is imported
             )
 
     def stop(self) -> None:

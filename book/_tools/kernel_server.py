@@ -80,9 +80,7 @@ def become_kernel(command: list[str], cwd: str, env: dict[str, str]) -> None:
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this script
     given = set(os.environ)
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger warns when it is imported
     load()
-    del os.environ["PYDEVD_DISABLE_FILE_VALIDATION"]
     set_by_imports = {name: os.environ[name] for name in os.environ.keys() - given}
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         request = serve(listener)
