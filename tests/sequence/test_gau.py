@@ -221,18 +221,8 @@ def test_bad_tensors_are_named():
         mixed_chunk_attention(q, k, q, k, v, chunk=4, bias=torch.zeros(1, 1, 5, 5).double())
 
 
-def test_a_model_in_chunks_refuses_masks_and_other_batches_without_a_trace():
-    model, tokens = build(kernel="relu2", chunk=4), torch.randint(11, (2, 6))
-    cache = model.new_cache()
-    model(tokens, cache=cache)
-    held = [dict(layer) for layer in cache.layers]
-    with pytest.raises(ValueError, match="allowed must be None"):
-        model(tokens, allowed=torch.ones(1, 6, 12, dtype=torch.bool), cache=cache)
-    with pytest.raises(ValueError, match="the cache holds quad_k for a batch of 2, got a batch of 1"):
-        model(tokens[:1], cache=cache)
-    assert cache.length == 6
-    for layer, before in zip(cache.layers, held, strict=True):
-        assert layer.keys() == before.keys() and all(layer[name] is before[name] for name in before)
+def test_a_model_in_chunks_refuses_masks_and_other_batches_without_a_trace(refuses_without_a_trace):
+    refuses_without_a_trace(build(kernel="relu2", chunk=4), "quad_k")
 
 
 def test_a_model_that_is_not_causal_keeps_no_cache_of_chunks():

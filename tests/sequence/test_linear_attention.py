@@ -121,13 +121,5 @@ def test_bad_tensors_are_named():
         linear_attention(0 * q, k, v)
 
 
-def test_a_model_refuses_masks_and_other_batches_without_a_trace():
-    model, tokens = build(), torch.randint(11, (2, 6))
-    cache = model.new_cache()
-    model(tokens, cache=cache)
-    held = [layer["state"] for layer in cache.layers]
-    with pytest.raises(ValueError, match="allowed must be None"):
-        model(tokens, allowed=torch.ones(1, 6, 12, dtype=torch.bool), cache=cache)
-    with pytest.raises(ValueError, match="the cache holds a state for a batch of 2, got a batch of 1"):
-        model(tokens[:1], cache=cache)
-    assert cache.length == 6 and all(layer["state"] is state for layer, state in zip(cache.layers, held, strict=True))
+def test_a_model_refuses_masks_and_other_batches_without_a_trace(refuses_without_a_trace):
+    refuses_without_a_trace(build(), "a state")

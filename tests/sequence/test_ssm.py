@@ -139,16 +139,7 @@ def test_bad_shapes_and_methods_are_named():
         linear_scan(normal(2, 5, 3), normal(2, 4, 3))
 
 
-def test_a_model_refuses_masks_other_batches_and_no_order_without_a_trace():
-    model, tokens = build(), torch.randint(11, (2, 6))
-    cache = model.new_cache()
-    model(tokens, cache=cache)
-    held = [dict(layer) for layer in cache.layers]
-    with pytest.raises(ValueError, match="allowed must be None"):
-        model(tokens, allowed=torch.ones(1, 6, 12, dtype=torch.bool), cache=cache)
-    with pytest.raises(ValueError, match="the cache holds inputs for a batch of 2, got a batch of 1"):
-        model(tokens[:1], cache=cache)
-    assert cache.length == 6
-    assert all(layer[name] is kept[name] for layer, kept in zip(cache.layers, held, strict=True) for name in kept)
+def test_a_model_refuses_masks_other_batches_and_no_order_without_a_trace(refuses_without_a_trace):
+    refuses_without_a_trace(build(), "inputs")
     with pytest.raises(ValueError, match="must be causal"):
-        Transformer(11, WIDTH, 1, mixer=Mamba, causal=False, position=Learned(9, WIDTH))(tokens)
+        Transformer(11, WIDTH, 1, mixer=Mamba, causal=False, position=Learned(9, WIDTH))(torch.randint(11, (2, 6)))
