@@ -204,8 +204,7 @@ class Rotary(Position):
         if len(frequencies) != head_dim // 2:
             raise ValueError(f"frequencies must hold {head_dim // 2} pairs for head_dim {head_dim}, got {len(frequencies)}")
         require_finite_entries("frequencies", frequencies)
-        self.head_dim, self.base, self.layout = head_dim, base, layout
-        self.frequencies, self.magnitude = frequencies.detach().clone(), magnitude
+        self.layout, self.frequencies, self.magnitude = layout, frequencies.detach().clone(), magnitude
 
     @checked
     def rotation(self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype) -> Rotation:
