@@ -49,3 +49,18 @@ def windows(text: torch.Tensor, batch: int, length: int, rng: np.random.Generato
         raise ValueError(f"length must be at most the text's {len(text)}, got {length}")
     starts = torch.from_numpy(rng.integers(len(text) - length + 1, size=batch))
     return text[starts[:, None] + torch.arange(length)]
+
+
+def found_in(windows: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """Which windows (batch, length) stand somewhere in a text (N,), as booleans (batch,).
+
+    `english_text` repeats passages, so a window of its end may well have been trained on. Codes must lie from 0 to 255,
+    or a `ValueError` says what came.
+    """
+    if windows.ndim != 2 or text.ndim != 1:
+        raise ValueError(f"expected windows (batch, length) and text (N,), got {tuple(windows.shape)}, {tuple(text.shape)}")
+    for name, codes in (("windows", windows), ("text", text)):
+        if codes.is_floating_point() or codes.numel() and not 0 <= codes.min() <= codes.max() <= 255:
+            raise ValueError(f"{name} must hold integers from 0 to 255, got {codes.dtype} from {codes.min()} to {codes.max()}")
+    whole = bytes(text.tolist())
+    return torch.tensor([bytes(window) in whole for window in windows.tolist()], dtype=torch.bool)

@@ -76,3 +76,31 @@ def test_what_is_handed_out_is_the_callers_to_change():
     data.english_text().zero_()
     data.digits()[0].zero_()
     assert data.english_text().max() > 0 and data.digits()[0].max() == 1
+
+
+def test_windows_are_found_in_a_text_where_they_stand():
+    rng = np.random.default_rng(0)
+    text = torch.from_numpy(rng.integers(3, size=200))
+    windows = torch.from_numpy(rng.integers(3, size=(300, 5)))
+    pieces = {tuple(text[start : start + 5].tolist()) for start in range(196)}
+    found = data.found_in(windows, text)
+    assert found.dtype == torch.bool and found.tolist() == [tuple(window.tolist()) in pieces for window in windows]
+    assert 0 < found.sum() < 300
+    assert data.found_in(text[None, -5:], text).tolist() == [True]
+    assert data.found_in(text[None], text[:-1]).tolist() == [False]
+    assert data.found_in(windows[:0], text).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "windows, text, message",
+    [
+        (torch.arange(5), torch.arange(9), r"expected windows \(batch, length\) and text \(N,\), got \(5,\), \(9,\)"),
+        (torch.zeros(2, 3).long(), torch.zeros(2, 3).long(), r"got \(2, 3\), \(2, 3\)"),
+        (torch.full((1, 2), 256), torch.arange(9), "windows must hold integers from 0 to 255, got torch.int64 from 256 to 256"),
+        (torch.zeros(1, 2).long(), torch.arange(-1, 9), "text must hold integers from 0 to 255, got torch.int64 from -1 to 8"),
+        (torch.zeros(1, 2), torch.arange(9), "windows must hold integers from 0 to 255, got torch.float32 from 0.0 to 0.0"),
+    ],
+)
+def test_windows_and_text_that_cannot_be_compared_are_named(windows, text, message):
+    with pytest.raises(ValueError, match=message):
+        data.found_in(windows, text)
