@@ -7,7 +7,7 @@ import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from lib.sequence.extrapolation import by_parts, interpolated, yarn_magnitude
+from lib.sequence.extrapolation import by_parts, interpolated, ntk_base, yarn_magnitude
 from lib.sequence.position import rope_frequencies
 
 PAGE = "book/attention/length-extrapolation.ipynb, section In production"
@@ -78,6 +78,15 @@ def difference_of_decoding(rope_type):
             decoded.append(step.logits)
         at_once = model(tokens).logits
     return ((torch.cat(decoded, 1) - at_once)[0, 32:].abs().max() / at_once.std()).item()
+
+
+def test_the_dynamic_base_grows_with_what_has_been_read():
+    rope = dict(rope_type="dynamic", rope_theta=BASE, factor=FACTOR)
+    config = LlamaConfig(head_dim=128, max_position_embeddings=TRAINED, rope_parameters=rope)
+    for length, grown in ((100, 1), (TRAINED, 1), (2 * TRAINED, 5), (4 * TRAINED, 13)):
+        frequencies, magnitude = ROPE_INIT_FUNCTIONS["dynamic"](config, "cpu", length)
+        assert off(rope_frequencies(128, ntk_base(BASE, grown, 128)), frequencies.double()) < 1e-6, TRANSFORMERS
+        assert magnitude == 1, TRANSFORMERS
 
 
 def test_dynamic_frequencies_make_decoding_differ_from_reading_at_once():
