@@ -51,11 +51,17 @@ def only_sums(made):
 
 def test_causal_sums_across_chunks_grow_and_others_are_means():
     x = torch.randn(1, 1, 32).double().expand(1, 80, 32)
-    causal = (only_sums(chunks(True))(x) - x)[0]
+    of_library = only_sums(chunks(True))
+    causal = (of_library(x) - x)[0]
     assert causal[8].abs().mean() > 1e-3, LIBRARY
     for chunk in range(10):
         assert torch.allclose(causal[8 * chunk], chunk * causal[8], rtol=1e-9, atol=1e-12), LIBRARY
+    gate_and_values = of_library.to_hidden(of_library.norm(x)).chunk(2, -1)
+    score = 16 * 0.5**2
+    want = of_library.to_out(gate_and_values[1] * score * gate_and_values[0])[0, 0]  # 8 equal keys, by 1/C = 1/8
+    assert torch.allclose(causal[8], want, rtol=1e-9, atol=1e-12), LIBRARY
     both = only_sums(chunks(False))
+    assert torch.allclose((both(x) - x)[0, 0], want, rtol=1e-9, atol=1e-12), LIBRARY
     assert torch.allclose((both(x) - x)[0, :40], (both(x[:, :40]) - x[:, :40])[0], rtol=1e-9, atol=1e-12), LIBRARY
 
 
