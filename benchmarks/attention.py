@@ -3,10 +3,12 @@
     python benchmarks/attention.py [--rounds 9]
 
 Each row is the median of our time over the median of the peer's. In decoding, 48 tokens follow one another, one at a
-time; in training, a step is the loss, its gradients and AdamW's update.
+time; in training, a step is the loss, its gradients and AdamW's update. Extra memory is the most that a call holds at a
+time beyond what it was given.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +18,9 @@ from bench import record
 from mambapy.pscan import pscan
 from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda
 from rotary_embedding_torch import apply_rotary_emb
+from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.profiler import profile
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
@@ -35,6 +39,15 @@ def seconds(function: Callable, calls: int) -> float:
     for _ in range(calls):
         function()
     return (time.perf_counter() - begin) / calls
+
+
+def extra_bytes(function: Callable) -> int:
+    """The highest sum of what a call allocates less what it frees."""
+    with profile(profile_memory=True) as seen:
+        function()
+    changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = itertools.accumulate(event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns()))
+    return max(held, default=0)
 
 
 def rotations() -> dict[str, tuple[Callable, Callable, int]]:
@@ -91,6 +104,33 @@ def gpt2(width: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config).eval()
 
 
+class PlainGPT(nn.Module):
+    """The small GPT that tutorials train: learned positions, pre-norm, four heads, a feed-forward of four widths."""
+
+    def __init__(self, width: int, depth: int = 2):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(VOCABULARY, width), nn.Embedding(64, width)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({
+                "norm_1": nn.LayerNorm(width), "qkv": nn.Linear(width, 3 * width), "out": nn.Linear(width, width),
+                "norm_2": nn.LayerNorm(width), "up": nn.Linear(width, 4 * width), "down": nn.Linear(4 * width, width),
+            })
+            for _ in range(depth)
+        )  # fmt: skip
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, VOCABULARY, bias=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        batch, length = tokens.shape
+        x = self.tokens(tokens) + self.places(torch.arange(length))
+        for block in self.blocks:
+            parts = block["qkv"](block["norm_1"](x)).split(x.shape[-1], -1)
+            q, k, v = (part.view(batch, length, HEADS, -1).transpose(1, 2) for part in parts)
+            mixed = scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
+            x = x + block["out"](mixed)
+            x = x + block["down"](nn.functional.gelu(block["up"](block["norm_2"](x))))
+        return self.head(self.norm(x))
+
+
 @torch.no_grad()
 def decode_with(model, tokens: torch.Tensor) -> None:
     """Peers: one token at a time, with their cache."""
@@ -143,13 +183,23 @@ def step(model, loss: Callable) -> Callable:
 
 def training() -> dict[str, tuple[Callable, Callable, int]]:
     windows = torch.randint(VOCABULARY, (24, 65))
-    rows, peers = {}, {"transformers' Llama": (llama(64), Rotary(16)), "transformers' GPT-2": (gpt2(64), Learned(64, 64))}
-    for name, (peer, position) in peers.items():
+    def of_a_library(model):
+        return model(windows[:, :-1], use_cache=False).logits
+
+    def of_a_module(model):
+        return model(windows[:, :-1])
+
+    peers = {
+        "transformers' Llama": (llama(64), Rotary(16), of_a_library),
+        "transformers' GPT-2": (gpt2(64), Learned(64, 64), of_a_library),
+        "a plain GPT in nanoGPT's form": (PlainGPT(64), Learned(64, 64), of_a_module),
+    }
+    rows = {}
+    for name, (peer, position, logits_of) in peers.items():
         ours, theirs = Transformer(VOCABULARY, 64, 2, position=position), peer.train()
 
-        def their_loss(model=theirs):
-            logits = model(windows[:, :-1], use_cache=False).logits
-            return cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+        def their_loss(model=theirs, logits_of=logits_of):
+            return cross_entropy(logits_of(model).flatten(0, 1), windows[:, 1:].flatten())
 
         rows[f"training step, width 64 / {name}"] = step(ours, lambda m=ours: next_token_loss(m, windows)), step(theirs, their_loss), 1
     return rows
@@ -168,7 +218,11 @@ def main() -> None:
         one, other = map(statistics.median, zip(*turns, strict=True))
         rows.append([row, 1e3 * one, 1e3 * other, one / other])
         print(f"{row}: {one / other:.2f}", flush=True)
-    record("attention", ["ours / peer", "ms", "peer's ms", "ratio"], rows, what=f"medians of {arguments.rounds}, in turn")
+    q, k, v = (torch.randn(1, 8, 2048, 64) for _ in range(3))
+    one = extra_bytes(lambda: attention(q, k, v, causal=True)) / 2**20
+    other = extra_bytes(lambda: scaled_dot_product_attention(q, k, v, is_causal=True)) / 2**20
+    rows.append(["causal attention, 2048 / torch's, extra MiB", one, other, one / other])
+    record("attention", ["ours / peer", "ms", "peer's", "ratio"], rows, what=f"medians of {arguments.rounds}, in turn")
 
 
 if __name__ == "__main__":
