@@ -1,5 +1,7 @@
 """What the chapter on linear attention says of performer-pytorch and transformers."""
 
+import inspect
+
 import torch
 import transformers
 from performer_pytorch.performer_pytorch import FastAttention, causal_linear_attention_noncuda
@@ -31,6 +33,7 @@ def inputs(length, width=8):
 
 
 def test_chunk_size_is_the_number_of_chunks():
+    assert inspect.signature(causal_linear_attention_noncuda).parameters["chunk_size"].default == 128, PERFORMER
     q, k, v = inputs(64)
     for pieces in (2, 4):
         with LargestTensor() as largest:
@@ -57,7 +60,7 @@ def test_the_causal_form_of_two_softmaxes_overflows():
     assert (causal(q, k, v) - by_exponentials).abs().max() < 1e-4, PERFORMER
     assert causal(q, k, v).isfinite().all(), PERFORMER
     k[0, 0, 3, 2] = 89
-    assert not causal(q, k, v).isfinite().all(), PERFORMER
+    assert causal(q, k, v).isnan().any(), PERFORMER
     assert two(q, k, v).isfinite().all(), PERFORMER
 
 
