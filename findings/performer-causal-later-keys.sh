@@ -53,7 +53,8 @@ for _ in range(DRAWS):
 changed, control = (sum(c > 0.01 for c in changes) for changes in (performer, exact))
 print(f"expected: outputs of {TOKENS} tokens change by more than 0.01 in 0 of {DRAWS} draws", end=" ")
 print(f"when {TOKENS} tokens follow")
-print(f"seen:     in {changed} of {DRAWS} draws, by up to {max(performer):.2f}; for torch's causal softmax in {control}")
+print(f"seen:     in {changed} of {DRAWS} draws, by up to {max(performer):.2f};", end=" ")
+print(f"for torch's causal softmax in {control}")
 share = 100 * (moved / whole) ** 0.5
 print(f"seen:     a last key three times as long changes the outputs before it by {share:.0f} %, root mean square")
 sys.exit(None if changed > 10 and share > 5 and not control else "The behaviour has changed.")
