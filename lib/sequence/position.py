@@ -80,7 +80,7 @@ class Rotation:
         if self.layout == "interleaved":
             turned = torch.view_as_real(_as_complex(exact) * self.phase).flatten(-2)
         else:
-            turned = (exact * self.cos).add_(exact.roll(self.pairs, -1) * self.sin)
+            turned = exact * self.cos + exact.roll(self.pairs, -1) * self.sin
         return turned.to(x.dtype)
 
 
