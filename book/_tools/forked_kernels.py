@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import nbval.kernel
 import psutil
 import pytest
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
@@ -102,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(config.kernel_server.stop)
         ForkedProvisioner.address = config.kernel_server.address
     KernelProvisionerFactory.instance().default_provisioner_name = NAME
+    nbval.kernel.pformat = lambda message: message  # nbval lays every message out for its log, whether or not it is kept
 
 
 @pytest.hookimpl(optionalhook=True)
