@@ -41,6 +41,8 @@ def test_a_row_that_sees_nothing_is_0_and_with_a_finite_mask_the_mean(backend):
     gradient = torch.autograd.grad(out.square().sum(), q)[0]
     assert not out[:, :, 2].any() and not gradient[:, :, 2].any() and gradient[:, :, 3].all(), TORCH
     assert torch.allclose(mean, v.mean(2), atol=1e-6), TORCH
+    steps = torch.softmax((q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~ALLOWED, -torch.inf), -1) @ v
+    assert steps[:, :, 2].isnan().all()
 
 
 def test_the_log_sum_exp_of_such_a_row_is_0_in_the_operator_and_minus_infinity_in_flex_attention():

@@ -1,5 +1,8 @@
 """What torch's random choices do where the chapter on reparameterization departs from them: one test for each row."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -57,3 +60,24 @@ def test_straight_through_choices_pass_on_the_gradient_of_the_probabilities():
     drawn = OneHotCategoricalStraightThrough(logits=logits).rsample()
     gradients = [torch.autograd.grad((y @ weights).sum(), logits)[0] for y in (drawn, logits.softmax(-1))]
     assert torch.allclose(*gradients, atol=1e-6), CHANGE + "OneHotCategoricalStraightThrough"
+
+
+def test_compiling_any_function_switches_off_the_checks_of_all_distributions():
+    script = """
+import torch
+from torch.distributions import Exponential
+refused = 0
+for checked in (None, True):
+    try:
+        Exponential(torch.tensor(1.0), validate_args=checked).log_prob(torch.tensor(-5.0))
+    except ValueError:
+        refused += 1
+torch.compile(abs)
+print(refused, Exponential(torch.tensor(1.0)).log_prob(torch.tensor(-5.0)).item())
+try:
+    Exponential(torch.tensor(1.0), validate_args=True).log_prob(torch.tensor(-5.0))
+except ValueError:
+    print("refused")
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["2", "5.0", "refused"], CHANGE + "torch.compile"
