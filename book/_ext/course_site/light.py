@@ -1,0 +1,86 @@
+"""A page loads what it shows: no script for icons that a font has, no font and no rule for icons that nobody sees,
+no search index outside the search page, and no element around a name or a bracket in code.
+"""
+
+import re
+from pathlib import Path
+
+from fontTools import subset
+from pygments.formatters import HtmlFormatter
+from pygments.token import Name, Punctuation, Text, Whitespace
+from sphinx.highlighting import PygmentsBridge
+
+ICON_SCRIPT = "scripts/fontawesome"
+SEARCH_SCRIPTS = ("searchtools", "language_data", "searchindex")
+PLAIN = {Name, Punctuation, Text, Whitespace}  # the styles give them the colour of text
+STYLE, FONTS = "_static/styles/pydata-sphinx-theme.css", "_static/vendor/fontawesome/webfonts"
+SOLID = "fa-solid-900"
+
+_ICON = re.compile(r"\bfa-[a-z0-9-]+")
+_RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"([^"]+)"\}')
+_VARIABLE = re.compile(r'--pst-icon-[a-z-]+:"([^"]+)"')
+_ESCAPED = re.compile(r"\\([0-9a-f]{4})")
+
+
+class LeanFormatter(HtmlFormatter):
+    """Pygments' formatter without elements for tokens that look like text: more than half of a chapter's."""
+
+    def _get_css_classes(self, ttype):
+        return "" if ttype in PLAIN else super()._get_css_classes(ttype)
+
+
+def without_scripts(html: str, names: tuple[str, ...]) -> str:
+    """A page's HTML without the scripts whose addresses hold one of the names."""
+    return re.sub(rf'[ \t]*<script[^>]*src="[^"]*(?:{"|".join(names)})\.js[^"]*"[^>]*></script>\n?', "", html)
+
+
+def lean_style(style: str, used: set[str]) -> tuple[str, set[int]]:
+    """The theme's style sheet with the rules of used icons only and one small font, and the characters it needs."""
+    kept = []
+
+    def keep(rule):
+        if not used & set(_ICON.findall(rule[0])):
+            return ""
+        kept.append(rule[1])
+        return rule[0]
+
+    style = _RULE.sub(keep, style)
+    kept += _VARIABLE.findall(style)
+    style = re.sub(rf"url\([^)]*{SOLID}\.woff2\)[^}}]*", f"url(../vendor/fontawesome/webfonts/{SOLID}.woff)", style)
+    shown = "".join(_ESCAPED.sub(lambda code: chr(int(code[1], 16)), text) for text in kept)
+    return style, set(map(ord, shown))
+
+
+def drop_scripts(out: Path) -> None:
+    for page in out.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        names = (ICON_SCRIPT,) if page == out / "search.html" else (ICON_SCRIPT, *SEARCH_SCRIPTS)
+        if (lean := without_scripts(html, names)) != html:
+            page.write_text(lean, encoding="utf-8")
+
+
+def shrink_icons(out: Path) -> None:
+    """Sphinx puts the whole style sheet back in every build, so that an icon which a page begins to use is there."""
+    users = [*out.rglob("*.html"), *(out / "_static" / "scripts").glob("*-theme.js")]
+    used = {icon for user in users for icon in _ICON.findall(user.read_text(encoding="utf-8"))}
+    style, characters = lean_style((out / STYLE).read_text(encoding="utf-8"), used)
+    (out / STYLE).write_text(style, encoding="utf-8")
+    options = subset.Options(flavor="woff")
+    font, subsetter = subset.load_font(out / FONTS / f"{SOLID}.ttf", options), subset.Subsetter(options)
+    subsetter.populate(unicodes=characters)
+    subsetter.subset(font)
+    subset.save_font(font, out / FONTS / f"{SOLID}.woff", options)
+
+
+def lighten(app, exception):
+    """Go over what was written, once all of it is."""
+    out = Path(app.outdir)
+    if exception is None and app.builder.format == "html":
+        drop_scripts(out)
+        if (out / STYLE).exists():  # the book's theme
+            shrink_icons(out)
+
+
+def setup(app):
+    PygmentsBridge.html_formatter = LeanFormatter
+    app.connect("build-finished", lighten)

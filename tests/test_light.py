@@ -1,0 +1,28 @@
+"""What a page of the site does without: scripts that it does not use, icons that nobody sees, elements around names."""
+
+from course_site.light import SEARCH_SCRIPTS, LeanFormatter, lean_style, without_scripts
+from pygments import highlight
+from pygments.lexers import PythonLexer
+
+RULES = '.fa-ad:before{content:"\\f641"}.fa-list:before,.fa-list-ul:before{content:"\\f0ca"}.other:before{content:"\\f000"}'
+FACE = '@font-face{font-weight:900;src:url(../v/fa-solid-900.woff2) format("woff2"),url(../v/fa-solid-900.ttf) format("truetype")}'
+
+
+def test_named_scripts_go_and_others_stay():
+    html = '<head>\n  <script defer src="../_static/scripts/fontawesome.js?digest=5"></script>\n<script src="searchindex.js"></script>\n<script src="course.js"></script></head>'
+    assert without_scripts(html, ("scripts/fontawesome",)).count("<script") == 2
+    assert without_scripts(html, ("scripts/fontawesome", *SEARCH_SCRIPTS)) == '<head>\n<script src="course.js"></script></head>'
+
+
+def test_rules_of_icons_that_no_page_shows_go_with_their_characters():
+    style, characters = lean_style(RULES + ':root{--pst-icon-bell:"\uf0f3"}' + FACE, {"fa-list-ul", "fa-solid"})
+    assert style.startswith('.fa-list:before,.fa-list-ul:before{content:"\\f0ca"}.other:before')
+    assert characters == {0xF0CA, 0xF0F3}
+    assert style.endswith("src:url(../vendor/fontawesome/webfonts/fa-solid-900.woff)}")
+
+
+def test_names_and_brackets_get_no_element_and_the_text_stays():
+    code = "def f(x):\n    return x + g(1)  # why\n"
+    html = highlight(code, PythonLexer(), LeanFormatter(nowrap=True))
+    assert html.count("<span") == 6  # def, f, return, +, 1 and the comment
+    assert 'class="nf">f</span>(x):' in html
