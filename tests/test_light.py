@@ -1,6 +1,7 @@
 """What a page of the site does without: scripts that it does not use, icons that nobody sees, elements around names."""
 
-from course_site.light import SEARCH_SCRIPTS, LeanFormatter, lean_style, without_scripts
+from course_site.light import SEARCH_SCRIPTS, LeanFormatter, lean_style, with_sizes, without_scripts
+from PIL import Image
 from pygments import highlight
 from pygments.lexers import PythonLexer
 
@@ -26,3 +27,11 @@ def test_names_and_brackets_get_no_element_and_the_text_stays():
     html = highlight(code, PythonLexer(), LeanFormatter(nowrap=True))
     assert html.count("<span") == 6  # def, f, return, +, 1 and the comment
     assert 'class="nf">f</span>(x):' in html
+
+
+def test_pictures_get_their_size_once_and_others_stay(tmp_path):
+    Image.new("1", (30, 20)).save(tmp_path / "a.png")
+    html = '<img alt="x" src="a.png" /><img src="data:image/png;base64,AA" /><img src="b.svg"/>'
+    lean = with_sizes(html, tmp_path)
+    assert lean == '<img loading="lazy" width="30" height="20" alt="x" src="a.png"/>' + html[html.index("<img src=\"data") :]
+    assert with_sizes(lean, tmp_path) == lean

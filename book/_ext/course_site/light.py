@@ -1,11 +1,13 @@
-"""A page loads what it shows: no script for icons that a font has, no font and no rule for icons that nobody sees,
-no search index outside the search page, and no element around a name or a bracket in code.
+"""A page loads what it shows, when it shows it: no script for icons that a font has, no font and no rule for icons that
+nobody sees, no search index outside the search page, no element around a name or a bracket in code, pictures in their
+turn and in a place that is kept free for them.
 """
 
 import re
 from pathlib import Path
 
 from fontTools import subset
+from PIL import Image
 from pygments.formatters import HtmlFormatter
 from pygments.token import Name, Punctuation, Text, Whitespace
 from sphinx.highlighting import PygmentsBridge
@@ -19,6 +21,7 @@ SOLID = "fa-solid-900"
 _ICON = re.compile(r"\bfa-[a-z0-9-]+")
 _RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"([^"]+)"\}')
 _VARIABLE = re.compile(r'--pst-icon-[a-z-]+:"([^"]+)"')
+_PICTURE = re.compile(r'<img (?![^>]*\bwidth=)([^>]*src="([^":]+\.png)"[^>]*?)\s*/?>')
 _ESCAPED = re.compile(r"\\([0-9a-f]{4})")
 
 
@@ -51,11 +54,21 @@ def lean_style(style: str, used: set[str]) -> tuple[str, set[int]]:
     return style, set(map(ord, shown))
 
 
-def drop_scripts(out: Path) -> None:
+def with_sizes(html: str, folder: Path) -> str:
+    """A page's HTML with the sizes of its pictures, which are loaded when they come near; addresses count from a folder."""
+
+    def sized(picture):
+        with Image.open(folder / picture[2]) as image:
+            return f'<img loading="lazy" width="{image.width}" height="{image.height}" {picture[1]}/>'
+
+    return _PICTURE.sub(sized, html)
+
+
+def lighten_pages(out: Path) -> None:
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         names = (ICON_SCRIPT,) if page == out / "search.html" else (ICON_SCRIPT, *SEARCH_SCRIPTS)
-        if (lean := without_scripts(html, names)) != html:
+        if (lean := with_sizes(without_scripts(html, names), page.parent)) != html:
             page.write_text(lean, encoding="utf-8")
 
 
@@ -76,7 +89,7 @@ def lighten(app, exception):
     """Go over what was written, once all of it is."""
     out = Path(app.outdir)
     if exception is None and app.builder.format == "html":
-        drop_scripts(out)
+        lighten_pages(out)
         if (out / STYLE).exists():  # the book's theme
             shrink_icons(out)
 
