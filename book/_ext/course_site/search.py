@@ -1,0 +1,129 @@
+"""Search: the texts of every section of the book, which `searchtools.js` ranks in the reader's browser.
+
+Sphinx's own index knows words by page: it opens no section, ranks by title alone and cannot split Chinese. Here the
+index is the sections' texts themselves, so that a hit opens at its section and shows its words without another request.
+"""
+
+import json
+import re
+from html.entities import html5
+from pathlib import Path
+
+import yaml
+from docutils import nodes
+from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.environment.collectors import EnvironmentCollector
+
+from .names import all_names
+
+_COMMAND = re.compile(r"\\([A-Za-z]+) ?")
+_IMPORT = re.compile(r"^\s*(?:import|from) .*$|^#@title.*$", re.M)
+_SYMBOLS = {"sqrt": "√", "log": "log", "exp": "exp", "max": "max", "min": "min"}
+
+
+def plain(tex: str) -> str:
+    r"""A formula as words and symbols: `\sqrt\kappa` is √κ; commands that name no symbol go."""
+    symbols = _COMMAND.sub(lambda found: _SYMBOLS.get(found[1]) or greek(found[1]), tex)
+    return re.sub(r"[\\{}$]", "", symbols).strip()
+
+
+def greek(command: str) -> str:
+    symbol = html5.get(f"{command};", "")
+    return symbol if "Ͱ" <= symbol <= "Ͽ" else ""
+
+
+def is_hidden(node: nodes.Node) -> bool:
+    """What a reader does not look for: displays, raw HTML, folded code, and what code printed."""
+    if isinstance(node, (nodes.math_block, nodes.raw, nodes.comment, nodes.system_message)):
+        return True
+    if not isinstance(node, nodes.container):
+        return False
+    is_folded = "nb_element" in node and "input" in str(node.get("hide_mode")) or node.get("hide_mode") == "all"
+    return is_folded or node.get("nb_element") == "cell_code_output"
+
+
+def words(node: nodes.Node) -> str:
+    """The text of a node without what is hidden and without the sections in it."""
+    if is_hidden(node) or isinstance(node, (nodes.section, nodes.title)) and node.parent.tagname != "admonition":
+        return ""
+    if isinstance(node, nodes.math):
+        return plain(node.astext())
+    if isinstance(node, nodes.literal_block):
+        return _IMPORT.sub("", node.astext())
+    if isinstance(node, nodes.Text):
+        return node.astext()
+    between = "" if isinstance(node, nodes.TextElement) else " "
+    return between.join(words(child) for child in node.children)
+
+
+def heading(section: nodes.section) -> str:
+    """A section's title, its formulas as words."""
+    title = section.next_node(nodes.title)
+    return "".join(plain(child.astext()) if isinstance(child, nodes.math) else child.astext() for child in title.children)
+
+
+def sections(document: nodes.document) -> list[tuple[str, str, str]]:
+    """Address within the page, title and text of every section; the first one's address is "", the top of the page."""
+    found = []
+    for section in document.findall(nodes.section):
+        text = " ".join(" ".join(words(child) for child in section.children).split())
+        found.append((section["ids"][0] if found else "", heading(section), text))
+    return found
+
+
+class Sections(EnvironmentCollector):
+    """Keeps the sections of every page between builds; a page with `nosearch: true` in its front matter has none."""
+
+    def clear_doc(self, app, env, docname):
+        kept(env).pop(docname, None)
+
+    def merge_other(self, app, env, docnames, other):
+        kept(env).update({docname: kept(other)[docname] for docname in docnames if docname in kept(other)})
+
+    def process_doc(self, app, doctree):
+        if "nosearch" not in app.env.metadata[app.env.docname]:
+            kept(app.env)[app.env.docname] = sections(doctree)
+
+
+def kept(env) -> dict[str, list[tuple[str, str, str]]]:
+    """The sections by page, which Sphinx stores with its environment."""
+    if not hasattr(env, "course_sections"):
+        env.course_sections = {}
+    return env.course_sections
+
+
+def index(env) -> dict:
+    """What the browser gets: pages with their names and sections, and the Chinese words with their English ones."""
+    pages = []
+    for docname, found in sorted(kept(env).items()):
+        names = all_names().get(Path(docname).name)
+        is_chapter = env.doc2path(docname).endswith(".ipynb")
+        pages.append(
+            {
+                "url": f"{docname}.html",
+                "chapter": is_chapter,
+                "names": [*names.also, names.zh] if names else [],
+                "sections": found,
+            }
+        )
+    terms = Path(__file__).parents[2] / "terms.yml"
+    return {"pages": pages, "terms": yaml.safe_load(terms.read_text(encoding="utf-8"))}
+
+
+class CourseBuilder(StandaloneHTMLBuilder):
+    """Sphinx's HTML builder with the book's index in place of Sphinx's own."""
+
+    def load_indexer(self, docnames):
+        """Nothing to load: the environment keeps the sections."""
+
+    def index_page(self, pagename, doctree, title):
+        """Nothing to collect: `Sections` did when the page was read."""
+
+    def dump_search_index(self):
+        text = json.dumps(index(self.env), ensure_ascii=False, separators=(",", ":"))
+        Path(self.outdir, self.searchindex_filename).write_text(f"Search.setIndex({text})", encoding="utf-8")
+
+
+def setup(app):
+    app.add_env_collector(Sections)
+    app.add_builder(CourseBuilder, override=True)
