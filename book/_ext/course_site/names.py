@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
 
 from docutils import nodes
@@ -36,7 +35,6 @@ def also_called(slug: str) -> list[nodes.definition_list_item]:
     names = all_names().get(slug)
     if names is None:
         return []
-    # Raw, as docutils cannot mark a language; the index takes the names from the syllabus instead.
-    html = f'{escape(", ".join(names.also))} · <span lang="zh">{escape(names.zh)}</span>'
-    body = nodes.definition("", nodes.paragraph("", "", nodes.raw("", html, format="html")))
+    chinese = nodes.inline("", names.zh, classes=["language-zh"])  # docutils makes lang="zh" of it
+    body = nodes.definition("", nodes.paragraph("", "", nodes.Text(f"{', '.join(names.also)} · "), chinese))
     return [nodes.definition_list_item("", nodes.term("", "Also called"), body)]

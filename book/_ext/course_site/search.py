@@ -8,6 +8,7 @@ import json
 import re
 from html.entities import html5
 from pathlib import Path
+from unicodedata import category
 
 import yaml
 from docutils import nodes
@@ -16,20 +17,23 @@ from sphinx.environment.collectors import EnvironmentCollector
 
 from .names import all_names
 
-_COMMAND = re.compile(r"\\([A-Za-z]+) ?")
+TERMS = Path(__file__).parents[2] / "terms.yml"
+
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
 _IMPORT = re.compile(r"^\s*(?:import|from) .*$|^#@title.*$", re.M)
-_SYMBOLS = {"sqrt": "√", "log": "log", "exp": "exp", "max": "max", "min": "min"}
+_WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")} | {"sqrt": "√", "top": "ᵀ", "to": "→"}
 
 
 def plain(tex: str) -> str:
     r"""A formula as words and symbols: `\sqrt\kappa` is √κ; commands that name no symbol go."""
-    symbols = _COMMAND.sub(lambda found: _SYMBOLS.get(found[1]) or greek(found[1]), tex)
-    return re.sub(r"[\\{}$]", "", symbols).strip()
+    return re.sub(r"[\\{}$]|  +", "", _COMMAND.sub(symbol, tex)).strip()
 
 
-def greek(command: str) -> str:
-    symbol = html5.get(f"{command};", "")
-    return symbol if "Ͱ" <= symbol <= "Ͽ" else ""
+def symbol(command: re.Match) -> str:
+    """HTML calls letters and relations as TeX does."""
+    name = command[1]
+    sign = html5.get(f"{name};", "")
+    return _WORDS.get(name) or (sign if len(sign) == 1 and category(sign) in ("Ll", "Lu", "Sm") else "")
 
 
 def is_hidden(node: nodes.Node) -> bool:
@@ -38,7 +42,7 @@ def is_hidden(node: nodes.Node) -> bool:
         return True
     if not isinstance(node, nodes.container):
         return False
-    is_folded = "nb_element" in node and "input" in str(node.get("hide_mode")) or node.get("hide_mode") == "all"
+    is_folded = any(mode in str(node.get("hide_mode")) for mode in ("input", "all"))
     return is_folded or node.get("nb_element") == "cell_code_output"
 
 
@@ -81,6 +85,8 @@ class Sections(EnvironmentCollector):
         kept(env).update({docname: kept(other)[docname] for docname in docnames if docname in kept(other)})
 
     def process_doc(self, app, doctree):
+        if app.env.docname == app.config.root_doc:
+            app.env.note_dependency(str(TERMS))  # a changed term is a reason to write the index again
         if "nosearch" not in app.env.metadata[app.env.docname]:
             kept(app.env)[app.env.docname] = sections(doctree)
 
@@ -97,17 +103,9 @@ def index(env) -> dict:
     pages = []
     for docname, found in sorted(kept(env).items()):
         names = all_names().get(Path(docname).name)
-        is_chapter = env.doc2path(docname).endswith(".ipynb")
-        pages.append(
-            {
-                "url": f"{docname}.html",
-                "chapter": is_chapter,
-                "names": [*names.also, names.zh] if names else [],
-                "sections": found,
-            }
-        )
-    terms = Path(__file__).parents[2] / "terms.yml"
-    return {"pages": pages, "terms": yaml.safe_load(terms.read_text(encoding="utf-8"))}
+        page = {"url": f"{docname}.html", "chapter": env.doc2path(docname).endswith(".ipynb")}
+        pages.append(page | {"names": [*names.also, names.zh] if names else [], "sections": found})
+    return {"pages": pages, "terms": yaml.safe_load(TERMS.read_text(encoding="utf-8"))}
 
 
 class CourseBuilder(StandaloneHTMLBuilder):
@@ -124,6 +122,11 @@ class CourseBuilder(StandaloneHTMLBuilder):
         Path(self.outdir, self.searchindex_filename).write_text(f"Search.setIndex({text})", encoding="utf-8")
 
 
+def add_template(app, config):
+    config.templates_path.append(str(Path(__file__).parents[1] / "templates"))
+
+
 def setup(app):
+    app.connect("config-inited", add_template)
     app.add_env_collector(Sections)
     app.add_builder(CourseBuilder, override=True)

@@ -5,7 +5,8 @@
 
 const Search = (() => {
   const SHOWN = 30, OF_ONE_PAGE = 3;           // hits in all, and of one page
-  const TITLE = 4, NAME = 6, REFERENCE = 0.5;  // weights: a section's title, a page's names, pages that are no chapter
+  const TITLE = 4, NAME = 6;                   // how many times a word of a title or of a page's name counts
+  const LESS = 0.5;                            // exercises ask and reference pages list: what explains comes first
   const K = 1.2, B = 0.75;                     // BM25: saturation, and how much long sections are discounted
   const HAN = /\p{Script=Han}+/gu;
 
@@ -29,7 +30,9 @@ const Search = (() => {
   };
 
   const count = (section, text, weight) => {
-    for (const word of words(text)) {
+    const found = words(text);
+    section.fields.push([` ${found.join(" ")} `, weight]);
+    for (const word of found) {
       if (!postings.has(word)) postings.set(word, new Map());
       const found = postings.get(word);
       found.set(section, (found.get(section) || 0) + weight);
@@ -41,7 +44,8 @@ const Search = (() => {
     terms = Object.entries(index.terms).sort(([a], [b]) => b.length - a.length);
     for (const page of index.pages) {
       page.sections.forEach(([anchor, title, text], i) => {
-        const section = { page, anchor, title, text, length: text.length };
+        const factor = page.chapter && !title.startsWith("Exercise") ? 1 : LESS;
+        const section = { page, anchor, title, text, length: text.length, factor, fields: [] };
         sections.push(section);
         count(section, text, 1);
         count(section, title, i ? TITLE : TITLE + NAME);
@@ -61,25 +65,35 @@ const Search = (() => {
   const meant = word => postings.has(word) || word.length < 3
     ? [word] : [...postings.keys()].filter(other => other.startsWith(word));
 
+  /* How often each section has one of the words, or all of them in a row. */
+  const occurrences = word => {
+    const found = new Map();
+    for (const other of meant(word))
+      for (const [section, n] of postings.get(other) || []) found.set(section, (found.get(section) || 0) + n);
+    return found;
+  };
+  const inARow = wanted => new Map(sections.map(section => [section, section.fields.reduce(
+    (sum, [text, weight]) => sum + weight * (text.split(` ${wanted.join(" ")} `).length - 1), 0)]).filter(([, n]) => n));
+
   const rank = text => {
     const wanted = [...new Set(words(english(text)))];
     const mean = sections.reduce((sum, section) => sum + section.length, 0) / sections.length;
-    const scores = new Map();
-    for (const word of wanted) {
-      const found = new Map();
-      for (const other of meant(word))
-        for (const [section, n] of postings.get(other) || []) found.set(section, (found.get(section) || 0) + n);
+    const scores = new Map(), matched = new Map();
+    const add = found => {
       const rarity = Math.log(1 + (sections.length - found.size + 0.5) / (found.size + 0.5));
-      for (const [section, n] of found) {
-        const score = scores.get(section) || { sum: 0, matched: new Set() };
-        score.sum += rarity * n * (K + 1) / (n + K * (1 - B + B * section.length / mean));
-        score.matched.add(word);
-        scores.set(section, score);
-      }
+      for (const [section, n] of found)
+        scores.set(section, (scores.get(section) || 0)
+          + rarity * n * (K + 1) / (n + K * (1 - B + B * section.length / mean)));
+    };
+    for (const word of wanted) {
+      const found = occurrences(word);
+      add(found);
+      for (const section of found.keys()) matched.set(section, (matched.get(section) || new Set()).add(word));
     }
-    const hits = [...scores].map(([section, { sum, matched }]) => {
-      const covered = wanted.filter(word => matched.has(word) || section.page.words.has(word)).length / wanted.length;
-      return { section, score: sum * covered ** 3 * (section.page.chapter ? 1 : REFERENCE) };
+    if (wanted.length > 1) add(inARow(wanted));
+    const hits = [...scores].map(([section, score]) => {
+      const has = wanted.filter(word => matched.get(section).has(word) || section.page.words.has(word)).length;
+      return { section, score: score * (has / wanted.length) ** 3 * section.factor };
     }).sort((a, b) => b.score - a.score);
     const shown = new Map();
     return hits.filter(({ section: { page } }) => {
