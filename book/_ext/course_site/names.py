@@ -24,7 +24,7 @@ def all_names(root: Path = ROOT) -> dict[str, Names]:
     for entry in [entry for part in syllabus(root) for entry in part["chapters"]]:
         zh, also = entry.get("zh"), entry.get("also")
         if bool(zh) != bool(also):
-            raise ValueError(f"book/syllabus.yml, {entry['slug']}: expected both zh (a text) and also (a list), or neither")
+            raise ValueError(f"book/syllabus.yml, {entry['slug']}: expected both zh (text) and also (list), or neither")
         if zh:
             found[entry["slug"]] = Names(zh, tuple(also))
     return found

@@ -63,7 +63,8 @@ def words(node: nodes.Node) -> str:
 def heading(section: nodes.section) -> str:
     """A section's title, its formulas as words."""
     title = section.next_node(nodes.title)
-    return "".join(plain(child.astext()) if isinstance(child, nodes.math) else child.astext() for child in title.children)
+    texts = [plain(part.astext()) if isinstance(part, nodes.math) else part.astext() for part in title.children]
+    return "".join(texts)
 
 
 def sections(document: nodes.document) -> list[tuple[str, str, str]]:
@@ -126,7 +127,13 @@ def add_template(app, config):
     config.templates_path.append(str(Path(__file__).parents[1] / "templates"))
 
 
+def add_style(app, pagename, templatename, context, doctree):
+    if pagename == "search":
+        app.add_css_file("search.css")
+
+
 def setup(app):
     app.connect("config-inited", add_template)
+    app.connect("html-page-context", add_style)
     app.add_env_collector(Sections)
     app.add_builder(CourseBuilder, override=True)

@@ -13,10 +13,11 @@ const Search = (() => {
   let sections, postings, terms, query;
   const stems = new Map();
 
+  /* British and American spellings, reparametrise and reparameterize, have one stem. */
   const stem = word => {
     if (!stems.has(word)) {
-      const american = word.replace(/is(ation|ations|e|ed|es|er|ing)$/, "iz$1");
-      stems.set(word, new Stemmer().stemWord(american.replace(/trization/, "terization")));
+      const american = word.replace(/is(ation|ations|e|ed|es|er|ing)$/, "iz$1").replace("metriz", "meteriz");
+      stems.set(word, new Stemmer().stemWord(american));
     }
     return stems.get(word);
   };
@@ -72,8 +73,12 @@ const Search = (() => {
       for (const [section, n] of postings.get(other) || []) found.set(section, (found.get(section) || 0) + n);
     return found;
   };
-  const inARow = wanted => new Map(sections.map(section => [section, section.fields.reduce(
-    (sum, [text, weight]) => sum + weight * (text.split(` ${wanted.join(" ")} `).length - 1), 0)]).filter(([, n]) => n));
+  const inARow = wanted => {
+    const phrase = ` ${wanted.join(" ")} `;
+    const times = section =>
+      section.fields.reduce((sum, [text, weight]) => sum + weight * (text.split(phrase).length - 1), 0);
+    return new Map(sections.map(section => [section, times(section)]).filter(([, n]) => n));
+  };
 
   const rank = text => {
     const wanted = [...new Set(words(english(text)))];
@@ -105,7 +110,8 @@ const Search = (() => {
   /* The words around the first place that matches, the matching ones marked. */
   const excerpt = (text, wanted) => {
     const pieces = text.split(/([\p{L}\p{N}]+)/u);
-    const isWanted = piece => wanted.some(word => stem(piece.toLowerCase()).startsWith(word));
+    const marked = new Set(wanted.flatMap(meant));
+    const isWanted = piece => marked.has(stem(piece.toLowerCase()));
     const first = Math.max(0, pieces.findIndex(isWanted));
     const from = Math.max(0, first - 24);
     const p = document.createElement("p");
