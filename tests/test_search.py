@@ -106,6 +106,7 @@ def test_only_the_search_page_loads_the_index(index, tmp_path):
         (r"\mathbb R", "R"),
         (r"a\le b", "a≤ b"),
         (r"\log n", "log n"),
+        (r"a\,b\;c", "abc"),
     ],
 )
 def test_formulas_are_read_without_commands(tex, words):

@@ -26,7 +26,7 @@ _WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")} | {
 
 def plain(tex: str) -> str:
     r"""A formula as words and symbols: `\sqrt\kappa` is √κ; commands that name no symbol go."""
-    return re.sub(r"[\\{}$]|  +", "", _COMMAND.sub(symbol, tex)).strip()
+    return re.sub(r"\\[^A-Za-z]|[\\{}$]|  +", "", _COMMAND.sub(symbol, tex)).strip()
 
 
 def symbol(command: re.Match) -> str:
@@ -48,7 +48,8 @@ def is_hidden(node: nodes.Node) -> bool:
 
 def words(node: nodes.Node) -> str:
     """The text of a node without what is hidden and without the sections in it."""
-    if is_hidden(node) or isinstance(node, (nodes.section, nodes.title)) and node.parent.tagname != "admonition":
+    is_heading = isinstance(node, nodes.title) and isinstance(node.parent, nodes.section)
+    if is_heading or isinstance(node, nodes.section) or is_hidden(node):
         return ""
     if isinstance(node, nodes.math):
         return plain(node.astext())

@@ -130,7 +130,9 @@ const Search = (() => {
     const hits = rank(query), wanted = words(english(query));
     const status = document.createElement("p");
     status.setAttribute("role", "status");
-    status.textContent = hits.length ? `Best places for “${query}”:` : `Nothing found for “${query}”. Try fewer words.`;
+    status.textContent = hits.length
+      ? `Best places for “${query}”:`
+      : `Nothing found for “${query}”. Try fewer words.`;
     const list = document.createElement("ol");
     list.className = "search";
     for (const { page, anchor, title, text } of hits) {
