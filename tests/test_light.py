@@ -1,18 +1,12 @@
-"""What a page of the site does without: scripts that it does not use, icons that nobody sees, elements around names."""
+"""What a page of the site does without: a script for icons, icons that nobody sees, elements around names in code."""
 
-from course_site.light import SEARCH_SCRIPTS, LeanFormatter, lean_style, with_sizes, without_scripts
+from course_site.light import LeanFormatter, lean_style, lighten_pages, with_sizes
 from PIL import Image
 from pygments import highlight
 from pygments.lexers import PythonLexer
 
 RULES = '.fa-ad:before{content:"\\f641"}.fa-list:before,.fa-list-ul:before{content:"\\f0ca"}.other:before{content:"\\f000"}'
 FACE = '@font-face{font-weight:900;src:url(../v/fa-solid-900.woff2) format("woff2"),url(../v/fa-solid-900.ttf) format("truetype")}'
-
-
-def test_named_scripts_go_and_others_stay():
-    html = '<head>\n  <script defer src="../_static/scripts/fontawesome.js?digest=5"></script>\n<script src="searchindex.js"></script>\n<script src="course.js"></script></head>'
-    assert without_scripts(html, ("scripts/fontawesome",)).count("<script") == 2
-    assert without_scripts(html, ("scripts/fontawesome", *SEARCH_SCRIPTS)) == '<head>\n<script src="course.js"></script></head>'
 
 
 def test_rules_of_icons_that_no_page_shows_go_with_their_characters():
@@ -35,3 +29,11 @@ def test_pictures_get_their_size_once_and_others_stay(tmp_path):
     lean = with_sizes(html, tmp_path)
     assert lean == '<img loading="lazy" width="30" height="20" alt="x" src="a.png"/>' + html[html.index("<img src=\"data") :]
     assert with_sizes(lean, tmp_path) == lean
+
+
+def test_the_script_for_icons_goes_from_every_page_and_others_stay(tmp_path):
+    page = tmp_path / "deep" / "page.html"
+    page.parent.mkdir()
+    page.write_text('<head>\n  <script defer src="../_static/scripts/fontawesome.js?digest=5"></script>\n<script src="course.js"></script></head>')
+    lighten_pages(tmp_path)
+    assert page.read_text() == '<head>\n<script src="course.js"></script></head>'

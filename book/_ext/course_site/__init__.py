@@ -7,7 +7,7 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews
+from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,4 +59,5 @@ def setup(app):
     cells.setup(app)
     assets.setup(app)
     light.setup(app)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    search.setup(app)
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ from lib.chapter.addresses import Addresses, addresses
 from lib.chapter.notebook import Chapter
 from lib.chapter.reading import core_and_deeper
 
+from .names import also_called
 from .pages import chapter_of, count
 
 ROWS = ("You will be able to", "Needs", "Sources")
@@ -75,10 +76,11 @@ class HeaderCard(SphinxTransform):
         card = nodes.container(
             "",
             nodes.container("", *note.children, classes=["source-note"]),
-            nodes.definition_list("", *[items[name] for name in ROWS]),
+            nodes.definition_list("", *also_called(chapter.slug), *[items[name] for name in ROWS]),
             nodes.raw("", facts(chapter) + buttons(chapter, self.env.docname, addresses()), format="html"),
             classes=["header-card"],
         )
         rows.parent.remove(rows)
         note.replace_self(card)
-        self.env.note_dependency(str(Path(self.env.srcdir, "_config.yml")))
+        for file in ("_config.yml", "book/syllabus.yml"):
+            self.env.note_dependency(str(Path(self.env.srcdir, file)))

@@ -1,6 +1,5 @@
 """A page loads what it shows, when it shows it: no script for icons that a font has, no font and no rule for icons that
-nobody sees, no search index outside the search page, no element around a name or a bracket in code, pictures in their
-turn and in a place that is kept free for them.
+nobody sees, no element around a name or a bracket in code, pictures in their turn and in a place kept free for them.
 """
 
 import re
@@ -12,12 +11,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.token import Name, Punctuation, Text, Whitespace
 from sphinx.highlighting import PygmentsBridge
 
-ICON_SCRIPT = "scripts/fontawesome"
-SEARCH_SCRIPTS = ("searchtools", "language_data", "searchindex")
 PLAIN = {Name, Punctuation, Text, Whitespace}  # the styles give them the colour of text
 STYLE, FONTS = "_static/styles/pydata-sphinx-theme.css", "_static/vendor/fontawesome/webfonts"
 SOLID = "fa-solid-900"
 
+_ICON_SCRIPT = re.compile(r'[ \t]*<script[^>]*src="[^"]*scripts/fontawesome\.js[^"]*"[^>]*></script>\n?')
 _ICON = re.compile(r"\bfa-[a-z0-9-]+")
 _RULE = re.compile(r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"([^"]+)"\}')
 _VARIABLE = re.compile(r'--pst-icon-[a-z-]+:"([^"]+)"')
@@ -30,11 +28,6 @@ class LeanFormatter(HtmlFormatter):
 
     def _get_css_classes(self, ttype):
         return "" if ttype in PLAIN else super()._get_css_classes(ttype)
-
-
-def without_scripts(html: str, names: tuple[str, ...]) -> str:
-    """A page's HTML without the scripts whose addresses hold one of the names."""
-    return re.sub(rf'[ \t]*<script[^>]*src="[^"]*(?:{"|".join(names)})\.js[^"]*"[^>]*></script>\n?', "", html)
 
 
 def lean_style(style: str, used: set[str]) -> tuple[str, set[int]]:
@@ -67,8 +60,7 @@ def with_sizes(html: str, folder: Path) -> str:
 def lighten_pages(out: Path) -> None:
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
-        names = (ICON_SCRIPT,) if page == out / "search.html" else (ICON_SCRIPT, *SEARCH_SCRIPTS)
-        if (lean := with_sizes(without_scripts(html, names), page.parent)) != html:
+        if (lean := with_sizes(_ICON_SCRIPT.sub("", html), page.parent)) != html:
             page.write_text(lean, encoding="utf-8")
 
 
