@@ -7,7 +7,7 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, search
+from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ TRANSFORMS = {
     200: callouts.Callouts,  # before quotation marks are educated, which changes texts
     205: mathematics.LiftDisplays,
     210: claims.Ticks,
+    220: references.EquationReferences,
 }
 POST_TRANSFORMS = {300: cells.Folds, 400: mathematics.NumberedMath, 410: mathematics.GluePunctuation}
 DIRECTIVES = {
@@ -58,6 +59,8 @@ def setup(app):
     app.connect("build-finished", write_notebooks)
     cells.setup(app)
     assets.setup(app)
+    claims.setup(app)
+    references.setup(app)
     light.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from html import escape
+from itertools import groupby
 
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
@@ -9,7 +10,7 @@ from sphinx.transforms import SphinxTransform
 from lib.chapter.book import syllabus
 from lib.chapter.notebook import TAG, Chapter, Check, equation_anchor
 
-from .pages import BookDirective, chapter_of, count, table
+from .pages import BookDirective, add_files_where, chapter_of, count, table
 
 
 class Ticks(SphinxTransform):
@@ -62,13 +63,18 @@ class Totals(BookDirective):
 
 
 class Claims(BookDirective):
-    """`{claims}`: every claim, chapter by chapter, and how many there are of each kind."""
+    """`{claims}`: how many claims there are of each kind, and every claim in a fold for each chapter, part by part."""
 
     def run(self):
         found = self.read_chapters()
         if not any(chapter.checks for chapter in found):
             return [nodes.paragraph("", "No chapter has been written yet.")]
-        return [self.by_kind(found), *[self.section(chapter) for chapter in found]]
+        titles = {part["part"]: part["title"] for part in syllabus()}
+        parts = [(name, list(group)) for name, group in groupby(found, lambda chapter: chapter.part)]
+        kinds = [kind for kind, _ in Counter(check.kind for chapter in found for check in chapter.checks).most_common()]
+        named = {name: titles.get(name, name) for name, _ in parts}
+        sections = [self.section(name, named[name], chapters) for name, chapters in parts]
+        return [self.by_kind(found), nodes.raw("", filters(kinds, named), format="html"), *sections]
 
     def by_kind(self, found: list[Chapter]) -> nodes.table:
         checks, controls, chapters = Counter(), Counter(), Counter()
@@ -81,8 +87,13 @@ class Claims(BookDirective):
         rows.append(["all", str(checks.total()), str(controls.total()), str(len(found))])
         return table(["Kind", "Checks", "Mistakes rejected", "Chapters"], rows, ["totals"])
 
-    def section(self, chapter: Chapter) -> nodes.section:
-        rows = [
+    def section(self, part: str, title: str, found: list[Chapter]) -> nodes.section:
+        folds = [node for chapter in found for node in self.fold(chapter)]
+        return nodes.section("", nodes.title("", title), *folds, ids=[f"claims-of-{part}"], classes=["claims-of-part"])
+
+    def fold(self, chapter: Chapter) -> list[nodes.Node]:
+        checks = sorted(chapter.checks, key=lambda check: (check.number, check.cell))
+        body = [
             [
                 self.link(chapter, f"({check.number})", equation_anchor(str(check.number))),
                 check.what,
@@ -90,8 +101,50 @@ class Claims(BookDirective):
                 check.threshold,
                 "; ".join(check.controls) or "–",
             ]
-            for check in sorted(chapter.checks, key=lambda check: (check.number, check.cell))
+            for check in checks
         ]
-        title = nodes.title("", "", self.link(chapter, chapter.header.title))
-        head = ["Equation", "What is shown", "Kind", "Threshold", "Mistakes rejected"]
-        return nodes.section("", title, table(head, rows, ["claims"]), ids=[f"claims-{chapter.slug}"])
+        claims = table(["Equation", "What is shown", "Kind", "Threshold", "Mistakes rejected"], body, ["claims"])
+        seen = set()
+        for check, row in zip(checks, claims.next_node(nodes.tbody).children, strict=True):
+            row["classes"].append(f"kind-{check.kind}")
+            if check.number not in seen:
+                row["ids"].append(claim_anchor(chapter, check.number))
+                seen.add(check.number)
+        title = escape(chapter.header.title)
+        counts = f"{count(len(chapter.claim_numbers), 'claim')}, {count(len(checks), 'check')}"
+        return [
+            nodes.raw(
+                "",
+                f'<details class="claims" id="claims-{chapter.slug}"><summary>{title}'
+                f' <span class="counts">{counts}</span></summary>',
+                format="html",
+            ),
+            nodes.paragraph("", "", self.link(chapter, f"Read the chapter: {chapter.header.title}")),
+            claims,
+            nodes.raw("", "</details>", format="html"),
+        ]
+
+
+def claim_anchor(chapter: Chapter, number: int) -> str:
+    """The address of a claim on the page of every claim; a browser that goes there opens the chapter's fold."""
+    return f"claim-{chapter.slug}-{number}"
+
+
+def filters(kinds: list[str], parts: dict[str, str]) -> str:
+    """The choices of a kind and of a part, two buttons, and what they leave; without scripts they are not shown."""
+
+    def choice(label: str, name: str, values: dict[str, str]) -> str:
+        options = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in values.items())
+        return f'<label>{label} <select name="{name}"><option value="">all</option>{options}</select></label>'
+
+    return (
+        '<form class="claim-filters">'
+        + choice("Kind", "kind", {kind: kind for kind in kinds})
+        + choice("Part", "part", {f"claims-of-{name}": title for name, title in parts.items()})
+        + '<button type="button" value="open">Open all chapters</button>'
+        '<button type="button" value="close">Close all chapters</button><output></output></form>'
+    )
+
+
+def setup(app):
+    add_files_where(app, 'class="claim-filters"', "claims.css", "claims.js")

@@ -53,3 +53,17 @@ def table(head: list[str], rows: list[list[nodes.Node | str]], classes: list[str
     group += nodes.thead("", row(head))
     group += nodes.tbody("", *[row(cells) for cells in rows])
     return nodes.table("", group, classes=classes)
+
+
+def add_files_where(app, marker: str, *files: str):
+    """Load style sheets and scripts on the pages alone whose HTML has a marker."""
+
+    def add(app, pagename, templatename, context, doctree):
+        if marker in context.get("body", ""):
+            for file in files:
+                if file.endswith(".css"):
+                    app.add_css_file(file)
+                else:
+                    app.add_js_file(file, loading_method="defer")
+
+    app.connect("html-page-context", add)
