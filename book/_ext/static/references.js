@@ -17,12 +17,15 @@ function copyOfDisplay(reference) {
   return copy;
 }
 
+// Below the reference if there is room, else above; within the column of the text if it fits, else within the window.
 function place(box, reference) {
   const [line] = reference.getClientRects();
+  const column = reference.closest("article").getBoundingClientRect();
   const width = document.documentElement.clientWidth;
   box.style.maxWidth = `${width - 2 * EDGE}px`;
   const { width: wide, height: high } = box.getBoundingClientRect();
-  const left = Math.max(EDGE, Math.min(line.left, width - EDGE - wide));
+  const right = wide <= column.width ? column.right : width - EDGE;
+  const left = Math.max(EDGE, Math.min(line.left, right - wide));
   const below = line.bottom + GAP + high <= innerHeight;
   const top = below ? line.bottom + GAP : line.top - GAP - high;
   box.style.left = `${left + scrollX}px`;
