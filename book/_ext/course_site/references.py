@@ -96,8 +96,10 @@ class EquationReferences(SphinxTransform):
             return Chapter(path) if path.suffix == ".ipynb" else None
         if isinstance(node, nodes.emphasis):
             name = node.astext()
-            titles = ((chapter, chapter.header.title) for chapter in chapters(Path(self.env.srcdir)) if chapter.has_header)
-            return next((chapter for chapter, title in titles if name in (title, title.partition(":")[0])), None)
+            for chapter in chapters(Path(self.env.srcdir)):
+                if chapter.has_header and name in (chapter.header.title, chapter.header.title.partition(":")[0]):
+                    return chapter
+            return None
         return None if isinstance(node, nodes.reference) else self.chapter
 
     def link(self, owner: Chapter, tag: str) -> nodes.reference:
