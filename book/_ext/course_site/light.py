@@ -57,17 +57,21 @@ def with_sizes(html: str, folder: Path) -> str:
     return _PICTURE.sub(sized, html)
 
 
-def lighten_pages(out: Path) -> None:
+def lighten_pages(out: Path) -> set[str]:
+    """Rewrite the pages that can be lighter, and return the icons that pages show."""
+    icons = set()
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
+        icons.update(_ICON.findall(html))
         if (lean := with_sizes(_ICON_SCRIPT.sub("", html), page.parent)) != html:
             page.write_text(lean, encoding="utf-8")
+    return icons
 
 
-def shrink_icons(out: Path) -> None:
+def shrink_icons(out: Path, used: set[str]) -> None:
     """Sphinx puts the whole style sheet back in every build, so that an icon which a page begins to use is there."""
-    users = [*out.rglob("*.html"), *(out / "_static" / "scripts").glob("*-theme.js")]
-    used = {icon for user in users for icon in _ICON.findall(user.read_text(encoding="utf-8"))}
+    for script in (out / "_static" / "scripts").glob("*-theme.js"):
+        used = used | set(_ICON.findall(script.read_text(encoding="utf-8")))
     style, characters = lean_style((out / STYLE).read_text(encoding="utf-8"), used)
     (out / STYLE).write_text(style, encoding="utf-8")
     options = subset.Options(flavor="woff")
@@ -81,9 +85,9 @@ def lighten(app, exception):
     """Go over what was written, once all of it is."""
     out = Path(app.outdir)
     if exception is None and app.builder.format == "html":
-        lighten_pages(out)
+        icons = lighten_pages(out)
         if (out / STYLE).exists():  # the book's theme
-            shrink_icons(out)
+            shrink_icons(out, icons)
 
 
 def setup(app):
