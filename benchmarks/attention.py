@@ -183,6 +183,7 @@ def step(model, loss: Callable) -> Callable:
 
 def training() -> dict[str, tuple[Callable, Callable, int]]:
     windows = torch.randint(VOCABULARY, (24, 65))
+
     def of_a_library(model):
         return model(windows[:, :-1], use_cache=False).logits
 

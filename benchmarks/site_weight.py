@@ -29,13 +29,17 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         """Say nothing of each request."""
 
 
-def measure(page: Page, site: Path, address: str) -> list:
-    """The address, KB of the first visit, elements and layout shift."""
+def serve(site: Path) -> str:
+    """Serve a site until this process ends; returns its origin."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/"
+
+
+def measure(page: Page, site: Path, origin: str, address: str) -> list:
+    """The address, KB of the first visit, elements and layout shift."""
     asked = set()
     page.on("request", lambda request: asked.add(request.url.split("?")[0].split("#")[0]))
-    origin = f"http://127.0.0.1:{server.server_port}/"
     page.goto(origin + address, wait_until="networkidle")
     page.wait_for_timeout(1500)
     sizes = 0
@@ -44,7 +48,6 @@ def measure(page: Page, site: Path, address: str) -> list:
         if ending not in PICTURES:
             sizes += len(content if ending in COMPRESSED else gzip.compress(content))
     nodes, shift = page.evaluate("[document.querySelectorAll('*').length, window.shift]")
-    server.shutdown()
     return [address.removesuffix(".html"), round(sizes / 1000), nodes, round(shift, 3)]
 
 
@@ -54,15 +57,18 @@ def main() -> None:
     other = parser.parse_args().against
     here = ROOT / "_build" / "html"
     addresses = sorted(page.relative_to(here).as_posix() for page in here.glob("book/**/*.html"))
+    origins = {site: serve(site) for site in (here, other) if site}
     rows = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         for address in addresses:
             row = []
-            for site in [here] + [other] * bool(other and (other / address).exists()):
+            for site, origin in origins.items():
+                if not (site / address).exists():
+                    continue
                 page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
                 page.add_init_script(WATCH)
-                row += measure(page, site, address)[bool(row) :]
+                row += measure(page, site, origin, address)[bool(row) :]
                 page.context.close()
             rows.append(row)
             print(*row, flush=True)
