@@ -99,7 +99,6 @@ def visit(browser, origin):
             page.on("console", lambda message: message.type == "error" and seen.errors.append(message.text))
             page.on("pageerror", lambda error: seen.errors.append(str(error)))
             page.goto(f"{origin}/{path}", wait_until="networkidle")
-            page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
         return opened[key]
 
     return open_page

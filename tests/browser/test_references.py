@@ -87,7 +87,6 @@ def test_the_keyboard_shows_the_equation_and_escape_hides_it(open_page, with_ref
 def test_a_preview_that_scrolls_takes_the_focus(open_page, with_references):
     """Tab goes into the box of a formula that is wider than the window, and Escape from there back to the text."""
     page = open_page(with_references, viewport=PHONE)
-    page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
     page.keyboard.press("Shift")
     wide = page.locator(f"{PREVIEW}[tabindex='0']")
     for reference in page.locator(f"{REFERENCE}:visible").all():

@@ -7,7 +7,7 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, search
+from . import assets, callouts, cells, claims, formulas, header_card, light, mathematics, overviews, references, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ TRANSFORMS = {
     210: claims.Ticks,
     220: references.EquationReferences,
 }
-POST_TRANSFORMS = {300: cells.Folds, 400: mathematics.NumberedMath, 410: mathematics.GluePunctuation}
+POST_TRANSFORMS = {300: cells.Folds, 410: mathematics.GluePunctuation}
 DIRECTIVES = {
     "totals": claims.Totals,
     "claims": claims.Claims,
@@ -57,6 +57,7 @@ def setup(app):
         app.add_directive(name, directive)
     app.connect("env-before-read-docs", report_problems)
     app.connect("build-finished", write_notebooks)
+    formulas.setup(app)
     cells.setup(app)
     assets.setup(app)
     claims.setup(app)

@@ -1,4 +1,4 @@
-"""The site serves itself: MathJax and the stylesheet are its own, and nothing is fetched from elsewhere."""
+"""The site serves itself: scripts and style sheets are its own, and nothing is fetched from elsewhere."""
 
 import shutil
 from importlib import metadata
@@ -10,8 +10,8 @@ FONTS = "output/chtml/fonts/woff-v2/"
 
 
 def copy_mathjax(app):
-    """Copy MathJax's script and fonts out of the installed package, before pages refer to them."""
-    if app.builder.format != "html":
+    """Copy MathJax's script and fonts out of the installed package, if pages are to load them."""
+    if app.builder.format != "html" or app.builder.math_renderer_name != "mathjax":
         return
     target = Path(app.outdir, "_static", "mathjax")
     for file in metadata.files(PACKAGE):

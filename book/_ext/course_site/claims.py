@@ -24,10 +24,22 @@ class Ticks(SphinxTransform):
                 continue
             row = nodes.container(classes=["equation"], ids=[equation_anchor(tag) for tag in tags])
             display.replace_self(row)
-            row += display
+            row += unnumbered(display)
+            row += [number(tag) for tag in tags]
             ticks = [tick(chapter, tag, cell) for tag in tags for cell in checking_cells(chapter.checks, tag)]
             if ticks:
                 row += nodes.raw("", f'<p class="ticks">{"".join(ticks)}</p>', format="html")
+
+
+def unnumbered(display: nodes.math_block) -> nodes.math_block:
+    """The display without its tags: the number stands beside it, in view however wide the formula is."""
+    plain = TAG.sub("", display.astext()).strip()
+    return nodes.math_block(plain, plain, **display.attributes)
+
+
+def number(tag: str) -> nodes.raw:
+    link = f'<a href="#{equation_anchor(tag)}" title="A link to this equation">({tag})</a>'
+    return nodes.raw("", f'<p class="equation-number">{link}</p>', format="html")
 
 
 def checking_cells(checks: list[Check], tag: str) -> list[int]:

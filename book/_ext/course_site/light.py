@@ -1,5 +1,5 @@
 """A page loads what it shows, when it shows it: no script for icons that a font has, no font and no rule for icons that
-nobody sees, no element around a name or a bracket in code, pictures in their turn and in a place kept free for them.
+nobody sees, no element around a name, a bracket or a sign in code, pictures in their turn and in a place kept free for them.
 """
 
 import re
@@ -8,10 +8,10 @@ from pathlib import Path
 from fontTools import subset
 from PIL import Image
 from pygments.formatters import HtmlFormatter
-from pygments.token import Name, Punctuation, Text, Whitespace
+from pygments.token import Name, Operator, Punctuation, Text, Whitespace
 from sphinx.highlighting import PygmentsBridge
 
-PLAIN = {Name, Punctuation, Text, Whitespace}  # the styles give them the colour of text
+PLAIN = {Name, Operator, Punctuation, Text, Whitespace}  # shown in the colour of text
 STYLE, FONTS = "_static/styles/pydata-sphinx-theme.css", "_static/vendor/fontawesome/webfonts"
 SOLID = "fa-solid-900"
 

@@ -1,4 +1,4 @@
-"""Mathematics on the site: displays reach MathJax as typed, and formulas within a line keep their punctuation."""
+"""Mathematics on the site: displays stand by themselves, and formulas within a line keep their punctuation."""
 
 import re
 from itertools import groupby
@@ -6,8 +6,6 @@ from itertools import groupby
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
-
-from lib.chapter.notebook import TAG
 
 _OPENING = re.compile(r"[(\[“‘]+$")
 _CLOSING = re.compile(r"^[)\]”’.,;:?!]+")
@@ -30,21 +28,8 @@ class LiftDisplays(SphinxTransform):
             paragraph.replace_self(pieces)
 
 
-class NumberedMath(SphinxPostTransform):
-    """Sphinx wraps several lines in `split`, where MathJax refuses a `\\tag`: hand numbered displays over as typed."""
-
-    formats = ("html",)
-
-    def run(self, **kwargs):
-        for display in self.document.findall(nodes.math_block):
-            if TAG.search(display.astext()):
-                text = rf"\[{display.astext()}\]"
-                display["nowrap"] = True
-                display.children = [nodes.Text(text)]
-
-
 class GluePunctuation(SphinxPostTransform):
-    """Put each formula and the marks that touch it into one unbreakable box, or MathJax lets a line break between them."""
+    """Put each formula and the marks that touch it into one unbreakable box, or a line may break between them."""
 
     formats = ("html",)
 

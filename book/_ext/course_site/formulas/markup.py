@@ -1,0 +1,79 @@
+"""A typeset formula as SVG: the glyphs of one size are one text with a place for each letter, all bars are one path."""
+
+from html import escape
+from itertools import pairwise
+
+FIRST = 0xE000  # glyphs are letters of Unicode's private area, in MathJax's order
+X_HEIGHT = 442  # of MathJax's fonts; formulas are measured by the height of an x in the text around them
+WIDE, WIDER = 8000, 10000  # above the one, a formula within a line may be broken after a relation; above the other, after
+# a sign or a comma as well
+
+
+def letter(index: int) -> str:
+    return chr(FIRST + index)
+
+
+def typed(tex: str) -> str:
+    """The attribute that keeps a formula as typed, for those who copy it."""
+    return f' data-tex="{escape(" ".join(tex.split()))}"'
+
+
+def texts(glyphs: list[list[float]]) -> str:
+    by_scale = {}
+    for index, x, y, scale in glyphs:
+        by_scale.setdefault(round(1000 * scale), []).append((letter(index), round(x), round(y)))
+    return "".join(text(size, *zip(*placed, strict=True)) for size, placed in by_scale.items())
+
+
+def text(size: int, letters: tuple[str], xs: tuple[int], ys: tuple[int]) -> str:
+    heights = ys if len(set(ys)) > 1 else ys[:1]
+    attributes = {"x": " ".join(map(str, xs))}
+    if any(heights):
+        attributes["y"] = " ".join(map(str, heights))
+    if size != 1000:
+        attributes["style"] = f"font-size:{size}px"
+    written = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    return f"<text{written}>{''.join(letters)}</text>"
+
+
+def path(bars: list[list[float]]) -> str:
+    steps = "".join(f"M{x:.0f} {y:.0f}h{width:.0f}v{max(height, 1):.0f}h{-width:.0f}z" for x, y, width, height in bars)
+    return f'<path d="{steps}"/>' if steps else ""
+
+
+def svg(left: float, right: float, typeset: dict, glyphs: list, bars: list) -> str:
+    top, height = typeset["top"], typeset["height"]
+    rest = f'<g transform="scale(1 -1)">{typeset["rest"]}</g>' if typeset["rest"] else ""
+
+    def ex(length: float) -> str:
+        return f"{length / X_HEIGHT:.3f}".rstrip("0").rstrip(".") + "ex"
+
+    return (
+        f'<svg class="formula" aria-hidden="true" width="{ex(right - left)}" height="{ex(height)}" '
+        f'style="vertical-align:{ex(-top - height)}" viewBox="{left:.0f} {top:.0f} {right - left:.0f} {height:.0f}">'
+        f"{texts(glyphs)}{path(bars)}{rest}</svg>"
+    )
+
+
+def places_to_break(typeset: dict) -> list[float]:
+    width = typeset["width"]
+    if width <= WIDE or typeset["rest"]:
+        return []
+    return [x for x, is_relation in typeset["breaks"] if is_relation or width > WIDER]
+
+
+def drawing(typeset: dict, breakable: bool = True) -> str:
+    """The formula as one drawing, or as several between which a line may break."""
+    left = typeset["left"]
+    edges = [left, *(places_to_break(typeset) if breakable else []), left + typeset["width"]]
+    pieces = []
+    for begin, end in pairwise(edges):
+        first, last = begin == edges[0], end == edges[-1]
+
+        def within(x, begin=begin, end=end, first=first, last=last):
+            return (first or x >= begin) and (last or x < end)
+
+        glyphs = [glyph for glyph in typeset["glyphs"] if within(glyph[1])]
+        bars = [bar for bar in typeset["bars"] if within(bar[0])]
+        pieces.append(svg(begin, end, typeset, glyphs, bars))
+    return "<wbr>".join(pieces)

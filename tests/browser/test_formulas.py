@@ -1,0 +1,83 @@
+"""Formulas in the browser: drawn without a script, in view at every width, read by screen readers, copied as typed."""
+
+WIDTHS = (320, 360, 390, 768, 1280)
+
+
+def test_formulas_need_no_script(browser, origin, path):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{origin}/{path}")
+    formulas = page.locator(".math")
+    sizes = [formulas.nth(i).locator("svg.formula").first.get_attribute("width") for i in range(min(formulas.count(), 5))]
+    assert all(size.endswith("ex") for size in sizes)
+    assert "\\(" not in page.locator("body").inner_text()
+    context.close()
+
+
+def test_the_font_of_the_formulas_is_there(visit, chapter):
+    page = visit(chapter).page
+    assert page.evaluate("document.fonts.check('16px formulas') && [...document.fonts].some(f => f.family === 'formulas')")
+    letters = set("".join(page.locator("svg.formula text").all_text_contents()))
+    without = page.evaluate(
+        """letters => {
+          const context = document.createElement('canvas').getContext('2d');
+          const widths = font => letters.map(letter => (context.font = font, context.measureText(letter).width));
+          const [ours, other] = [widths('1000px formulas, monospace'), widths('1000px formulas, serif')];
+          return letters.filter((_, i) => ours[i] !== other[i]);
+        }""",
+        sorted(letters),
+    )
+    assert letters and without == []
+
+
+def test_numbers_and_formulas_are_in_view(visit, path):
+    """At every width each equation's number is on the screen, and a formula within a line is nowhere cut off.
+
+    (Tables that are wider than the screen have a test of their own.)
+    """
+    page = visit(path).page
+    before = page.viewport_size
+    try:
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            outside = page.evaluate(
+                """async () => {
+                  await Promise.allSettled(document.getAnimations().map(animation => animation.finished));
+                  const folds = [...document.querySelectorAll('details:not([open])')];
+                  folds.forEach(fold => (fold.open = true));
+                  const seen = document.querySelectorAll('.equation-number, .bd-article span.math:not(table *) > svg');
+                  const outside = [...seen].filter(element => {
+                    const {left, right, width} = element.getBoundingClientRect();
+                    const column = (element.closest('.equation') ?? element.closest(':not(span, svg, em, strong, a)')).getBoundingClientRect();
+                    return width && (left < 0 || right > innerWidth + 1 || right > column.right + 1);
+                  });
+                  folds.forEach(fold => (fold.open = false));
+                  return outside.map(element => element.closest('[data-tex]')?.dataset.tex ?? element.textContent);
+                }"""
+            )
+            assert outside == [], f"{width} pixels wide"
+    finally:
+        page.set_viewport_size(before)
+
+
+def test_screen_readers_get_mathml(visit, chapter):
+    page = visit(chapter).page
+    formulas = page.locator(".bd-article .math")
+    assert formulas.count() == page.locator(".bd-article .math > math").count() > 0
+    assert page.locator(".bd-article svg.formula:not([aria-hidden=true])").count() == 0
+    assert page.locator("math merror").count() == 0
+
+
+def test_a_formula_is_copied_as_typed(visit, chapter):
+    page = visit(chapter).page
+    copied = page.evaluate(
+        """() => {
+          const paragraph = [...document.querySelectorAll('.bd-article p')].find(p => p.querySelector('.math'));
+          getSelection().selectAllChildren(paragraph);
+          const event = new ClipboardEvent('copy', {clipboardData: new DataTransfer(), bubbles: true, cancelable: true});
+          paragraph.dispatchEvent(event);
+          getSelection().removeAllRanges();
+          return [event.clipboardData.getData('text/plain'), paragraph.querySelector('.math').dataset.tex];
+        }"""
+    )
+    assert f"${copied[1]}$" in copied[0]

@@ -1,0 +1,139 @@
+"""Formulas typeset at build time: what MathJax answers, the drawing, the MathML, the font and what is kept."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from course_site import formulas
+from course_site.formulas import font, markup, mathml, typesetter
+from fontTools.ttLib import TTFont
+
+
+@pytest.fixture(scope="module")
+def setter(tmp_path_factory):
+    made = typesetter.Typesetter(tmp_path_factory.mktemp("formulas") / "formulas.json", "now")
+    yield made
+    made.close()
+
+
+def letters(html: str) -> str:
+    return "".join(re.findall(r">([^<]*)</text>", html))
+
+
+def test_one_text_for_each_size_and_one_path_for_all_bars(setter):
+    html = markup.drawing(setter.typeset(r"\frac{a_1}{b_2}+\frac cd", display=True))
+    assert html.count("<svg") == 1 and html.count("<text") == 2 and html.count("<path") == 1
+    assert len(letters(html)) == 7
+
+
+def test_the_box_is_measured_in_heights_of_an_x(setter):
+    html = markup.drawing(setter.typeset("x", display=False))
+    height = float(re.search(r'height="([\d.]+)ex"', html)[1])
+    assert height == pytest.approx(1, abs=0.03)
+    assert "vertical-align:-0.02" in html  # an x reaches 11 thousandths of an em below the line
+
+
+def test_a_letter_keeps_its_place_when_the_font_grows(tmp_path):
+    """Pages that are not made again show the letters of an earlier build."""
+    texts = []
+    for order in (("x", "y"), ("y", "x")):
+        setter = typesetter.Typesetter(tmp_path / "none.json", "now")
+        texts.append({tex: letters(markup.drawing(setter.typeset(tex, display=False))) for tex in order})
+        setter.process.kill()
+        setter.process.communicate()
+    assert texts[0] == texts[1]
+
+
+def test_wide_formulas_within_a_line_break_after_relations(setter):
+    html = markup.drawing(setter.typeset("a+b+c=d+e+f", display=False))
+    assert [len(letters(piece)) for piece in html.split("<wbr>")] == [6, 5]
+    narrow = markup.drawing(setter.typeset("a=b", display=False))
+    assert "<wbr>" not in narrow
+
+
+def test_very_wide_ones_break_after_signs_too(setter):
+    html = markup.drawing(setter.typeset("a+b+c+d+e+f+g=h", display=False))
+    assert [len(letters(piece)) for piece in html.split("<wbr>")] == [2] * 7 + [1]
+
+
+def test_pieces_are_as_wide_as_the_whole(setter):
+    typeset = setter.typeset("a+b+c+d=e+f+g", display=False)
+    widths = [float(width) for width in re.findall(r' width="([\d.]+)ex"', markup.drawing(typeset))]
+    assert sum(widths) * markup.X_HEIGHT == pytest.approx(typeset["width"], rel=1e-3)
+
+
+def test_stretched_brackets_keep_their_drawing(setter):
+    tall = setter.typeset(r"\begin{cases}1\\2\\3\\4\\5\end{cases}", display=True)
+    html = markup.drawing(tall)
+    assert tall["rest"] and '<g transform="scale(1 -1)">' in html
+
+
+def test_errors_are_told(setter):
+    assert setter.typeset("\\frac{", display=True)["error"] == "Missing close brace"
+    assert setter.typeset("x", display=False)["error"] == ""
+
+
+def test_a_refused_formula_is_a_warning(setter, monkeypatch):
+    told = []
+    monkeypatch.setattr(formulas.LOGGER, "warning", lambda *arguments, **_: told.append(arguments[0] % arguments[1:]))
+    translator = SimpleNamespace(builder=SimpleNamespace(app=SimpleNamespace(formulas=setter)))
+    formulas.html_of(translator, SimpleNamespace(astext=lambda: "\\nosuchmacro"), display=False)
+    assert told == [r"MathJax: Undefined control sequence \nosuchmacro in '\\nosuchmacro'"]
+
+
+@pytest.mark.parametrize(
+    "tex, expected",
+    [
+        ("x_1", "<math><msub><mi>x</mi><mn>1</mn></msub></math>"),
+        (r"{\displaystyle x}\,y", "<math><mi>x</mi><mi>y</mi></math>"),
+        (r"\log x", "<math><mi>log</mi><mi>x</mi></math>"),
+        (r"\frac{a+b}2", "<math><mfrac><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mn>2</mn></mfrac></math>"),
+        ("{}^2", "<math><msup><mrow></mrow><mn>2</mn></msup></math>"),
+        ("a<b", "<math><mi>a</mi><mo>&lt;</mo><mi>b</mi></math>"),
+    ],
+)
+def test_mathml_has_what_is_heard(setter, tex, expected):
+    assert mathml.lean(setter.typeset(tex, display=False)["mathml"]) == expected
+
+
+def test_the_font_holds_the_glyphs_as_drawn(setter):
+    (index,) = {index for index, *_ in setter.typeset("x", display=False)["glyphs"]}
+    sheet = font.style_sheet(setter.shapes)
+    loaded = TTFont(io.BytesIO(base64.b64decode(re.search("base64,([^\"]+)", sheet)[1])))
+    name = loaded.getBestCmap()[markup.FIRST + index]
+    box = loaded["glyf"][name]
+    assert (box.yMin, box.yMax) == (-11, 442) and loaded["hmtx"][name][0] == 572  # MathJax's x
+    assert font.style_sheet(setter.shapes) == sheet, "the same glyphs give the same file"
+
+
+def test_what_is_kept_is_not_asked_again(tmp_path):
+    path = tmp_path / "formulas.json"
+    first = typesetter.Typesetter(path, "now")
+    answer = first.typeset("x^2", display=True)
+    first.close()
+    second = typesetter.Typesetter(path, "now")
+    assert second.typeset("x^2", display=True) == answer and second.process is None
+    assert second.shapes == first.shapes
+    assert typesetter.Typesetter(path, "later").shapes == {}, "kept by another program"
+
+
+def test_damage_to_what_is_kept_costs_a_new_start(tmp_path):
+    path = tmp_path / "formulas.json"
+    for text in ("", "{", "[]", json.dumps({"formulas": {}})):
+        path.write_text(text)
+        assert typesetter.Typesetter(path, "now").shapes == {}
+
+
+def test_without_node_pages_load_the_script(monkeypatch):
+    monkeypatch.setattr(typesetter, "node", lambda: Path("/nowhere/node"))
+    assert not typesetter.node_runs()
+    told = []
+    monkeypatch.setattr(formulas, "node_runs", lambda: False)
+    monkeypatch.setattr(formulas.LOGGER, "info", told.append)
+    config = SimpleNamespace(html_math_renderer=None)
+    formulas.choose_renderer(None, config)
+    assert config.html_math_renderer is None and "node cannot run" in told[0]
