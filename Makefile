@@ -73,7 +73,7 @@ lab: .venv/.site  ## open JupyterLab with the book's kernel
 publish:  ## push the built website to the branch gh-pages of origin
 	@$(PYTHON) book/_tools/publish.py
 
-# Its report and its pages are apart from the website, which would publish them.
+# In a folder of its own: the website would publish the report, and pages that were read for it lack the site's anchors.
 links: .venv/.site  ## ask every link to another site whether it still answers
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
 
