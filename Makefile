@@ -9,7 +9,7 @@ BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help site read test notebooks browser sweep mutants contract chapter run lab publish clean bench
+.PHONY: help site read test notebooks browser sweep mutants contract chapter run lab publish links clean bench
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -70,8 +70,12 @@ run: .venv/.site  ## execute a chapter and store its outputs: CHAPTER=slug
 lab: .venv/.site  ## open JupyterLab with the book's kernel
 	@$(BIN)/jupyter lab book
 
-publish: .venv/.site  ## push the built website to the branch gh-pages of origin
-	@$(TOOL)/publish.py
+publish:  ## push the built website to the branch gh-pages of origin
+	@$(PYTHON) book/_tools/publish.py
+
+# In a folder of its own: the website would publish the report, and pages that were read for it lack the site's anchors.
+links: .venv/.site  ## ask every link to another site whether it still answers
+	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf _build .pytest_cache

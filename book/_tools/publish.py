@@ -1,12 +1,15 @@
-"""Push the built site to the branch gh-pages of `origin`, as one commit on top of what is there."""
+"""Push the built site to the branch gh-pages of `origin`, as one commit on top of what is there.
+
+It needs git and any Python, so that a machine can publish a site that another one built.
+"""
 
 import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-from toolbox import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
 BRANCH = "gh-pages"
 

@@ -18,15 +18,13 @@ from lib.chapter.notebook import text
 SET_UP = '''\
 #@title Set-up: run this first
 def set_up(packed):
-    """Install the light packages that are missing and make `lib`, which is packed below, importable."""
-    import base64, importlib.util, io, subprocess, sys, tempfile, zipfile
+    """Make `lib`, which is packed below, importable; nothing is installed or fetched."""
+    import base64, importlib.util, io, sys, tempfile, zipfile
 
-    missing = [name for name in ("jaxtyping", "beartype", "einops") if importlib.util.find_spec(name) is None]
+    needed = {needed}
+    missing = [name for name in needed if importlib.util.find_spec(name.replace("scikit-learn", "sklearn")) is None]
     if missing:
-        print("Installing", ", ".join(missing), "with pip.")
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing])
-        if done.returncode:
-            raise RuntimeError(f"pip could not install {', '.join(missing)}: install them, then run this cell again")
+        raise ModuleNotFoundError(f"this notebook needs {', '.join(missing)}: install that and run this cell again")
     folder = tempfile.mkdtemp(prefix="lib-")
     zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))).extractall(folder)
     sys.path.insert(0, folder)
@@ -36,6 +34,7 @@ set_up("""
 {packed}
 """)
 '''
+NEEDED = ["torch", "numpy", "scipy", "matplotlib", "scikit-learn", "sympy", "tqdm"]  # Colab has them all
 LINE = 120
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\((?![a-z]+:)([^)#\s]+)\.(ipynb|md|py)(#[^)\s]*)?\)")
 
@@ -53,13 +52,14 @@ def pack_lib() -> str:
 
 
 def set_up_cell() -> dict:
+    source = SET_UP.replace("{needed}", json.dumps(NEEDED)).replace("{packed}", pack_lib())
     return {
         "cell_type": "code",
         "id": "set-up",
         "metadata": {"tags": ["hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"},
         "execution_count": None,
         "outputs": [],
-        "source": SET_UP.replace("{packed}", pack_lib()).splitlines(keepends=True),
+        "source": source.splitlines(keepends=True),
     }
 
 

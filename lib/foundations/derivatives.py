@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.func import jvp, vmap
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 
 
 @checked

@@ -1,10 +1,9 @@
 """The Poisson process: random event times, and how many fall where."""
 
 import numpy as np
-from jaxtyping import Float64, Int64, Real
 
 from lib.course.ranges import require_in, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float64, Int64, Real, checked
 
 MOST_EVENTS = 10**9
 

@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float64
 
 from lib.course.ranges import own_array, require_at_least, require_finite, require_not_negative
-from lib.course.shapes import checked
+from lib.course.shapes import Float64, checked
 
 ROUNDING = 1e-5  # of a product in single precision
 

@@ -6,11 +6,10 @@ All of them compute in float64 and return the precision that they were given, ha
 import math
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Int64, checked
 
 
 @checked

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float64
 
 from lib.course.ranges import own_array, require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float64, checked
 
 
 @checked

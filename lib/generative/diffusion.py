@@ -15,10 +15,9 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, Int, checked
 from lib.course.tensors import predict, require_finite_result, working_dtype
 from lib.course.training import rewound_after_error
 

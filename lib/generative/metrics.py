@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from lib.course.data import digits
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float32, checked
 from lib.course.tensors import require_finite_result
 from lib.course.training import fit
 

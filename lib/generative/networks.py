@@ -1,11 +1,10 @@
 """The small networks that the generative chapters train."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 
 TIME_FEATURES = 64
 FREQUENCIES = 1000 * torch.logspace(0, -4, TIME_FEATURES // 2, dtype=torch.float64)

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 
 
 class AdamState(NamedTuple):

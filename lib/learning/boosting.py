@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Real
 
 from lib.course.ranges import require_at_least, require_finite, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Real, checked
 from lib.learning.trees import Node, grow_tree, predict_tree
 
 Margins = Float[np.ndarray, " n"]

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Real
 from scipy.special import betainc
 from sklearn.base import clone
 
 from lib.course.ranges import own_array, require_at_least, require_in, require_signs
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, Int, Real, checked
 
 MOST_VOTERS = 10**9
 

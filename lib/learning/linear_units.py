@@ -3,11 +3,10 @@
 from math import log, log1p
 
 import numpy as np
-from jaxtyping import Float64, Real
 from scipy.optimize import linprog
 
 from lib.course.ranges import require_at_least, require_finite, require_in, require_signs
-from lib.course.shapes import checked
+from lib.course.shapes import Float64, Real, checked
 
 FEASIBLE, INFEASIBLE = 0, 2
 SMALL = 1e-7  # beside 1 the program hardly sees it

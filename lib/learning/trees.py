@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32
 
 from lib.course.ranges import require_at_least, require_not_negative
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float32, checked
 
 # xgboost's kRtEps has two uses: a split must gain more than MIN_GAIN, and a threshold beyond all known values v lies
 # |v| + END_GAP outside them.

@@ -1,11 +1,10 @@
 """Scaled dot-product attention, and who may attend to whom."""
 
 import torch
-from jaxtyping import Bool, Float, Real
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from lib.course.shapes import checked
+from lib.course.shapes import Bool, Float, Real, checked
 from lib.course.tensors import require_finite_entries, working_dtype
 
 

@@ -6,11 +6,10 @@ L θ_i / 2π.
 
 import math
 
-from jaxtyping import Float64
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_finite, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float64, checked
 from lib.course.tensors import require_finite_entries
 
 

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Bool, Float, checked
 from lib.course.tensors import require_finite_entries, working_dtype
 
 

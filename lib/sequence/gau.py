@@ -3,12 +3,11 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 from lib.course.tensors import require_finite_result, working_dtype
 from lib.sequence.attention import attend
 from lib.sequence.position import Position

@@ -1,10 +1,9 @@
 """Language modelling: what a causal model is trained on."""
 
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Int, checked
 from lib.course.tensors import working_dtype
 
 

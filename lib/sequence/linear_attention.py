@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 from lib.course.tensors import require_finite_result, working_dtype
 from lib.sequence.position import Position
 from lib.sequence.transformer import Context

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int, Int64, Real
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float32, Float64, Int, Int64, Real, checked
 from lib.course.tensors import require_finite_entries, working_dtype
 
 Layout = Literal["interleaved", "half"]

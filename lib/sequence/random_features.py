@@ -3,11 +3,10 @@
 import math
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 
 
 @checked

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Int, checked
 
 
 @checked

@@ -3,11 +3,10 @@
 import math
 
 import torch
-from jaxtyping import Float, Float64, Int, Int64, Real
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, Int, Int64, Real, checked
 from lib.sequence.position import Position
 
 

@@ -4,12 +4,11 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.nn.functional import pad, silu, softplus
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, checked
 from lib.sequence.position import Position
 from lib.sequence.transformer import Context
 

@@ -10,12 +10,11 @@ A mixer is called as `mixer(x, context, cache)` and returns the shape of x:
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Bool, Float, Int, Real, checked
 from lib.course.tensors import require_finite_entries
 from lib.sequence.attention import attend, causal_mask, softmax_mask
 from lib.sequence.position import Position

@@ -2,8 +2,12 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
+import subprocess
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -350,3 +354,32 @@ def test_methods_static_methods_properties_and_dataclasses():
     checked(dataclass := dataclasses.make_dataclass("Pair", [("a", Float[Tensor, "n"]), ("b", Float[Tensor, "n"])]))
     with pytest.raises(TypeError):
         dataclass(zeros(2), zeros(3))
+
+
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({missing}))
+from lib.course.shapes import CHECKS, Float, Real, checked
+import numpy as np, torch
+from torch import Tensor
+
+@checked
+def total(x: Float[Tensor, "n"], y: Real[Tensor | np.ndarray, "n"] | None = None) -> float:
+    return float(x.sum())
+
+assert not CHECKS
+assert total.__annotations__ == {{"x": Tensor, "y": Tensor | np.ndarray | None, "return": float}}
+assert total(torch.ones(2, 3)) == 6
+"""
+
+
+@pytest.mark.parametrize("missing", [("jaxtyping",), ("beartype",), ("jaxtyping", "beartype")])
+def test_without_one_of_its_checkers_lib_runs_unchecked(missing):
+    run = subprocess.run([sys.executable, "-c", WITHOUT.format(missing=missing)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_shapes_is_the_one_home_of_jaxtyping():
+    sources = {path.name: path.read_text(encoding="utf-8") for path in Path(shapes.__file__).parents[1].rglob("*.py")}
+    homes = {name for name, source in sources.items() if re.search(r"(from|import) (jaxtyping|beartype)", source)}
+    assert homes == {"shapes.py", "plans.py"}
