@@ -57,6 +57,7 @@ def setup(app):
         app.add_directive(name, directive)
     app.connect("env-before-read-docs", report_problems)
     app.connect("build-finished", write_notebooks)
+    callouts.setup(app)
     cells.setup(app)
     assets.setup(app)
     claims.setup(app)
