@@ -24,6 +24,14 @@ PRODUCTION = """## In production
 | Library | Function | What it does | What follows |
 |---|---|---|---|
 | torch 2.13.0 | `turn` | halves $\\lvert x\\rvert$ | the pairs differ |"""
+QUESTION = """> **Question.** How much is half of two?
+
+<details>
+<summary>Answer</summary>
+
+One.
+
+</details>"""
 METHOD = """def turn(x, base=1.0):
     return base * x
 
@@ -71,7 +79,8 @@ def good_cells():
         cells.append(code(check, f"✓ ({n}) exact · 1e-12 · a shown fact{control}\n", **SHOWING))
     figure = code("#@title Figure: a falling curve\nplt.show()", **copy.deepcopy(FIGURE), **SHOWING)
     figure["outputs"] = [{"output_type": "display_data", "metadata": {}, "data": {"image/png": PNG}}]
-    cells += [figure, code("print(loss)", "0.123\n", tags=["nbval-ignore-output"]), code(METHOD), markdown(PRODUCTION)]
+    cells += [figure, code("print(loss)", "0.123\n", tags=["nbval-ignore-output"]), code(METHOD), markdown(QUESTION)]
+    cells.append(markdown(PRODUCTION))
     cells.append(markdown("## Exercises"))
     return cells + exercise(1, "Turn") + exercise(2, "Turn back") + exercise(3, "Compose (on paper)")
 
@@ -112,7 +121,7 @@ def test_a_good_chapter_keeps_the_contract(book):
     assert violations(book, notebook(good_cells())) == []
     figures = contract.figures(Chapter(book / "rope.ipynb"))
     assert "5 claims, 5 checks, 2 controls, 3 exercises" in figures and "untagged displays 1\n    cell 3" in figures
-    assert "core 10 min and 4 visible lines, deeper 0 min; with all 13 visible lines 10 min" in figures
+    assert "core 10 min and 4 visible lines, deeper 0 min; with all 13 visible lines 11 min" in figures
 
 
 def test_a_written_solution_may_open_the_next_cell_of_prose(book):
@@ -182,9 +191,9 @@ def remove(*positions):
 
 
 # In the good chapter: 0 header, 1 set-up, 2 definition, 3 + 2k equation k + 1 and 4 + 2k its check, 13 figure,
-# 14 training result, 15 method, 16 In production, 17 heading, 18 + 4k exercise k + 1, followed by its checker, stub and
-# solution.
-FIGURE_CELL, RESULT, METHOD_CELL, IN_PRODUCTION, EXERCISE = 13, 14, 15, 16, 18
+# 14 training result, 15 method, 16 question, 17 In production, 18 heading, 19 + 4k exercise k + 1, followed by its
+# checker, stub and solution.
+FIGURE_CELL, RESULT, METHOD_CELL, ASKED, IN_PRODUCTION, EXERCISE = 13, 14, 15, 16, 17, 19
 VIOLATIONS = {
     "no title": (edit(0, "# RoPE:", "RoPE:"), "header", "# Title"),
     "no time": (edit(0, "45 minutes to work", "soon"), "header", "minutes to work"),
@@ -202,16 +211,16 @@ VIOLATIONS = {
     "too few claims": (remove(11, 12), "numbered claims: 4", "at least 5"),
     "typed claim line": (edit(4, "claims.exact(1, got, want)", "print(line)"), "cell 5", "calls no claims"),
     "too few exercises": (remove(*range(EXERCISE, EXERCISE + 4)), "exercises: 2", "3 to 5"),
-    "malformed exercise": (edit(EXERCISE, "★★", "**"), "cell 19", "write the heading as"),
-    "no statement": (edit(EXERCISE, "\n\nWrite `f`.", ""), "cell 19", "statement is missing"),
-    "no checker": (remove(EXERCISE + 1), "cell 19", "no checker; add a cell"),
-    "no stub": (remove(EXERCISE + 2), "cell 19", "no stub; add a visible cell"),
-    "stub that is attempted": (reprint(EXERCISE + 2, "not attempted", "right"), "cell 21", "untouched stub"),
-    "no solution": (remove(EXERCISE + 3), "cell 19", "no solution; add a cell"),
-    "checker not proved": (reprint(EXERCISE + 3, "rejected", "seen"), "cell 22", "commonest wrong answer"),
+    "malformed exercise": (edit(EXERCISE, "★★", "**"), "cell 20", "write the heading as"),
+    "no statement": (edit(EXERCISE, "\n\nWrite `f`.", ""), "cell 20", "statement is missing"),
+    "no checker": (remove(EXERCISE + 1), "cell 20", "no checker; add a cell"),
+    "no stub": (remove(EXERCISE + 2), "cell 20", "no stub; add a visible cell"),
+    "stub that is attempted": (reprint(EXERCISE + 2, "not attempted", "right"), "cell 22", "untouched stub"),
+    "no solution": (remove(EXERCISE + 3), "cell 20", "no solution; add a cell"),
+    "checker not proved": (reprint(EXERCISE + 3, "rejected", "seen"), "cell 23", "commonest wrong answer"),
     "none on paper": (edit(EXERCISE + 8, " (on paper)", ""), "exercises on paper: 0", "exactly one"),
-    "no written solution": (edit(EXERCISE + 8, "details>", "summary>"), "cell 27", "fold it into <details>"),
-    "claim in an exercise": (reprint(EXERCISE + 3, "Exercise", "✓ (1) exact · 1 · x\nExercise"), "cell 22", "claim line"),
+    "no written solution": (edit(EXERCISE + 8, "details>", "summary>"), "cell 28", "fold it into <details>"),
+    "claim in an exercise": (reprint(EXERCISE + 3, "Exercise", "✓ (1) exact · 1 · x\nExercise"), "cell 23", "claim line"),
     "picture without alternative text": (retag(13, mystnb={"figure": {"caption": "c"}}), "cell 14", "image.alt"),
     "picture without caption": (retag(13, mystnb={"image": {"alt": "a"}}), "cell 14", "figure.caption"),
     "SVG": (output(13, output_type="display_data", data={"image/svg+xml": "<svg/>"}), "cell 14", "show it as PNG"),
@@ -221,7 +230,7 @@ VIOLATIONS = {
     "raises-exception": (retag(4, tags=["raises-exception"]), "cell 5", "remove the cell's tag"),
     "repeated tag": (retag(14, tags=["nbval-ignore-output"] * 2), "cell 15", "repeated; keep one"),
     "nbval comment": (edit(4, "claims.", "# NBVAL_IGNORE_OUTPUT\nclaims."), "cell 5", "remove the comment"),
-    "half folded": (retag(EXERCISE + 1, cellView=""), "cell 20", "half folded; give it"),
+    "half folded": (retag(EXERCISE + 1, cellView=""), "cell 21", "half folded; give it"),
     "26 lines": (edit(14, "print(loss)", "x = 1\n" * 26), "cell 15", "26 lines; a visible cell has at most 25"),
     "magic": (edit(14, "print(loss)", "%matplotlib inline"), "cell 15", "not plain Python"),
     "installation": (edit(14, "print(loss)", "run('pip install x')"), "cell 15", "installs packages"),
@@ -270,7 +279,7 @@ VIOLATIONS = {
     "name taken by a drawing": (edit(FIGURE_CELL, "show()", "plot(got)"), "cell 14", "uses got, which the check"),
     "name that leaks": (edits(edit(4, "got =", "for k in []: pass\ngot ="), edit(RESULT, "loss", "k")), "cell 15", "uses k"),
     "name taken from a drawing": (edits(edit(FIGURE_CELL, "plt.", "a = plt."), edit(RESULT, "loss", "a")), "cell 15", "drawing"),
-    "name of another exercise": (edits(edit(EXERCISE + 1, "check =", "own = 1\ncheck ="), edit(EXERCISE + 6, "...", "... + own")), "cell 25", "the exercise 1 in cell 20"),
+    "name of another exercise": (edits(edit(EXERCISE + 1, "check =", "own = 1\ncheck ="), edit(EXERCISE + 6, "...", "... + own")), "cell 26", "the exercise 1 in cell 21"),
     "parameter for checks": (edits(edit(4, "turn(1)", "turn(1, base=2)"), edit(15, ", base=0.5", "")), "cell 16", "'base' of turn"),
     "position for checks": (edits(edit(4, "turn(1)", "turn(1, 2)"), edit(15, ", base=0.5", "")), "cell 16", "'base' of turn"),
     "partial for checks": (edits(edit(4, "turn(1)", "partial(turn, base=2)"), edit(15, ", base=0.5", "")), "cell 16", "'base'"),
@@ -282,7 +291,7 @@ VIOLATIONS = {
     "open drawing": (open_up(FIGURE_CELL), "cell 14", "a drawing stands open"),
     "figure without a title": (edit(FIGURE_CELL, "Figure: ", ""), "cell 14", "'#@title Figure: what it shows'"),
     "folded method": (retag(METHOD_CELL, **SHOWING), "cell 16", "open the method"),
-    "fold without a title": (edit(EXERCISE + 1, "#@title", "#"), "cell 20", "a folded cell has no title"),
+    "fold without a title": (edit(EXERCISE + 1, "#@title", "#"), "cell 21", "a folded cell has no title"),
     "np.testing": (edit(RESULT, "print", "np.testing.assert_allclose"), "cell 15", "np.testing is a second language"),
     "assert": (edit(RESULT, "print(loss)", "assert loss"), "cell 15", "assert is a second language of checks"),
     "measured without a control": (reprint(6, "exact", "measured"), "cell 7", "measured without a control; hand it"),
@@ -292,6 +301,12 @@ VIOLATIONS = {
     "no version": (edit(IN_PRODUCTION, "torch 2.13.0", "torch"), "In production", "'torch' is no library and version"),
     "short row": (edit(IN_PRODUCTION, "the pairs differ |", "|"), "In production", "does not fill the columns"),
     "long core": (edit(2, "It is", "It is " * 4000), "the core takes", "at most 60: cut the page to its line of argument"),
+    "no question": (remove(ASKED), "section 'Derivation'", "0 questions; end it with exactly one"),
+    "two questions": (edit(2, "It is", QUESTION), "section 'Derivation'", "2 questions; end it with exactly one"),
+    "open answer": (edit(ASKED, "<summary>Answer</summary>", ""), "section 'Derivation'", "its folded answer do not end it"),
+    "no answer": (edit(ASKED, "One.\n\n", ""), "section 'Derivation'", "its folded answer do not end it"),
+    "question of two lines": (edit(ASKED, " of two", "\n> of two"), "section 'Derivation'", "its folded answer do not"),
+    "question before a code cell": (edits(remove(ASKED), edit(11, "Therefore", QUESTION)), "section 'Derivation'", "do not end it"),
     "much code": (edit(RESULT, "print(loss)", "print(loss)\n" * 150), "the core shows 153 lines of code", "at most 150"),
 }  # fmt: skip
 
@@ -317,6 +332,9 @@ ALLOWED = {
     "asserts in a checker": edit(EXERCISE + 1, "check =", "assert rng\ncheck ="),
     "a function of one's own exercise": edits(edit(EXERCISE + 1, "check =", "own = 1\ncheck ="), edit(EXERCISE + 3, "wrong", "own")),
     "a long section for the curious": edit(2, "## Derivation", "## Derivation\n\n### Deeper: more\n\n" + "word " * 9000 + "\n\n### The rest"),
+    "a deeper part after the question": edit(ASKED, "</details>", "</details>\n\n### Deeper: more\n\nWords."),
+    "a correction without a question": edit(ASKED, "</details>", "</details>\n\n## Correction\n\nWords."),
+    "a question at the end of other words": edit(ASKED, "> **Q", "So it is.\n\n> **Q"),
     "a written solution of any length": edit(EXERCISE, "Write `f`.", "Write `f`. " + "word " * 9000),
     "a final full stop": edit(0, "(exercises 2, 3)", "(exercises 2, 3)."),
     "Windows' ends of lines": lambda cells: [cell.update(source=cell["source"].replace("\n", "\r\n")) for cell in cells],

@@ -99,6 +99,17 @@ def test_a_chapter_becomes_a_page(build):
     assert '<section id="production-torch">' in overview and "<code" in overview and "2.13.0" in overview
 
 
+def test_a_question_is_a_card_of_its_own_with_its_answer_behind_it(build):
+    question = "> **Question.** How much?\n\n<details>\n<summary>Answer</summary>\n\nAll.\n\n</details>"
+    header = HEADER.replace("[another](other.ipynb)", "nothing")
+    out, _ = build(header=f"{header}\n\n## Why\n\n{question}")
+    page, overview = [(out / name).read_text(encoding="utf-8") for name in ("book/part/one.html", "index.html")]
+    card, _, rest = page.partition('<div class="callout question admonition">')[2].partition("</div>")
+    assert "Question</p>" in card and "How much?" in card
+    assert rest.lstrip().startswith("<details>\n<summary>Answer</summary>\n<p>All.</p>")
+    assert "questions.css" in page and "questions.css" not in overview
+
+
 def test_an_unproved_equation_fails_the_build(build):
     _, warnings = build(printed="nothing", header=HEADER.replace("[another](other.ipynb)", "nothing"))
     assert "one.ipynb: WARNING: cell 2" in warnings and "equation (1) has no check" in warnings

@@ -49,9 +49,18 @@ x = rng.normal(size=100)
 squared = claims.slip(twice, "x + x", "x * x")
 claims.exact(1, twice(x), 2 * x, atol=0, what="100 draws", unlike={"multiplied": squared(x)})"""
 
+QUESTION = """> **Question.** TODO: one line, answered in a minute by a reader who followed the section.
+
+<details>
+<summary>Answer</summary>
+
+TODO: two or three sentences, with the number or the formula.
+
+</details>"""
+
 SECTIONS = {
-    "Cost": "operations, memory or error order, counted.",
-    "Experiment": "what the source claims, what we ran, what we saw, and where ours differs.",
+    "Cost": f"operations, memory or error order, counted.\n\n{QUESTION}",
+    "Experiment": f"what the source claims, what we ran, what we saw, and where ours differs.\n\n{QUESTION}",
     "Correction": "the loose claim in our words, what is right, and its check; or remove this section.",
     "In production": "what libraries really compute, each row pinned by a test in tests/production/.\n\n"
     f"| {' | '.join(PRODUCTION_HEAD)} |\n|---|---|---|---|",
@@ -101,9 +110,11 @@ def template(title: str, digest: str) -> dict:
         code(SET_UP.format(number=int(digest)), "hide-input"),
         markdown("## Why\n\nTODO: the question, the smallest example that shows it, and a picture of the idea before any formula."),
         figure,
+        markdown(QUESTION),
         markdown(DERIVATION),
         code(METHOD),
         code(CHECK, "hide-input"),
+        markdown(QUESTION),
     ]
     cells += [markdown(f"## {name}\n\nTODO: {task}") for name, task in SECTIONS.items()]
     cells.append(markdown("## Exercises"))

@@ -58,6 +58,7 @@ def setup(app):
     app.connect("env-before-read-docs", report_problems)
     app.connect("build-finished", write_notebooks)
     formulas.setup(app)
+    callouts.setup(app)
     cells.setup(app)
     assets.setup(app)
     claims.setup(app)

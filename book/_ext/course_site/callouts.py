@@ -3,7 +3,15 @@
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-LOOKS = {"Pitfall": "warning", "Correction": "danger", "Cost": "tip", "Source note": "seealso"}
+from .pages import add_files_where
+
+LOOKS = {
+    "Pitfall": "warning",
+    "Correction": "danger",
+    "Cost": "tip",
+    "Source note": "seealso",
+    "Question": "question",
+}
 
 
 def bold_phrase(quote: nodes.block_quote) -> nodes.strong | None:
@@ -26,3 +34,7 @@ class Callouts(SphinxTransform):
             look = LOOKS.get(title, "note")
             body = [child for child in quote.children if child.astext().strip()]
             quote.replace_self(nodes.admonition("", nodes.title("", title), *body, classes=["callout", look]))
+
+
+def setup(app):
+    add_files_where(app, "callout question", "questions.css")

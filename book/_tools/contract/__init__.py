@@ -17,6 +17,7 @@ from .identity import identity
 from .outputs import outputs
 from .page import page
 from .prose import prose
+from .questions import questions
 from .roles import roles
 
 LARGEST_BOOK = 30e6
@@ -33,6 +34,7 @@ def violations(chapter: Chapter, root: Path = ROOT) -> list[str]:
         *prose(chapter, root),
         *controls(chapter),
         *page(chapter, root),
+        *questions(chapter),
         *roles(chapter),
     ]
     return [f"{chapter.part}/{chapter.path.name}: {problem}" for problem in found]
