@@ -15,6 +15,7 @@ HEADER = """# RoPE: rotary position embedding
 
 > **Source note.** It says that rotating is enough.
 
+- **Question:** What does a turn of 0.5 do?
 - **Sources:** [a paper](https://example.org/paper)
 - **You will be able to:** rotate (exercise 1); turn back (exercises 2, 3)
 - **Needs:** [another chapter](other.ipynb#its-heading)
@@ -196,6 +197,7 @@ def remove(*positions):
 FIGURE_CELL, RESULT, METHOD_CELL, ASKED, IN_PRODUCTION, EXERCISE = 13, 14, 15, 16, 17, 19
 VIOLATIONS = {
     "no title": (edit(0, "# RoPE:", "RoPE:"), "header", "# Title"),
+    "no question": (edit(0, "**Question:**", "**Asks:**"), "header", "- **Question:** …?"),
     "no time": (edit(0, "45 minutes to work", "soon"), "header", "minutes to work"),
     "unchecked equation": (remove(6), "cell 6", "equation (2) has no check; verify it"),
     "check without equation": (edit(11, r"\tag{5}", ""), "cell 13", "check (5) has no equation; tag the equation"),
@@ -263,6 +265,10 @@ VIOLATIONS = {
     "address": (reprint(14, "0.123", "<f at 0x7f2a1b3c>"), "cell 15", "memory address; end"),
     "large file": (edit(2, "It is", "It is " * 300_000), "MB", "fewer or smaller figures"),
     "minutes to read typed": (edit(0, "45 minutes", "30 minutes to read, 45"), "header", "the build computes"),
+    "two sentences for a question": (edit(0, "What does a turn", "We turn. What does that"), "header", "in one sentence"),
+    "a question of two": (edit(0, "of 0.5 do?", "do? And why?"), "header", "in one sentence"),
+    "no question mark": (edit(0, "0.5 do?", "0.5 does."), "header", "question mark"),
+    "a long question": (edit(0, "of 0.5", "of a half " * 8), "header", "at most 25 words"),
     "outcome without exercise": (edit(0, "rotate (exercise 1)", "rotate"), "header", "'rotate' names no exercise"),
     "outcome of no exercise": (edit(0, "exercises 2, 3", "exercises 2, 7"), "header", "names exercise 7"),
     "another title": (edit(0, "rotary position", "turning"), "header", "syllabus.yml says 'RoPE: rotary position"),

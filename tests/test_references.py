@@ -17,6 +17,7 @@ HEADER = """# {title}
 
 > **Source note.** It says something.
 
+- **Question:** What is it?
 - **Sources:** none
 - **You will be able to:** do it (exercise 1)
 - **Needs:** nothing

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from course_site.callouts import Callouts
 from course_site.claims import checking_cells, tick
-from course_site.header_card import buttons
 from course_site.mathematics import GluePunctuation
 from course_site.overviews import needed, steps
 from docutils import nodes
@@ -27,6 +26,7 @@ HEADER = """# A chapter
 > **Source note.** It says
 > something.
 
+- **Question:** What is it?
 - **Sources:** [a paper](https://example.org)
 - **You will be able to:** do it
 - **Needs:** [another](other.ipynb)
@@ -182,16 +182,6 @@ def test_no_repository_gives_no_addresses():
 def test_configuration_is_read(tmp_path):
     (tmp_path / "_config.yml").write_text("repository: {url: https://github.com/a/b.git/, branch: x}", encoding="utf-8")
     assert addresses(tmp_path) == Addresses("https://github.com/a/b", "x")
-
-
-def test_buttons_with_and_without_an_address(tmp_path):
-    one = chapter(tmp_path)
-    without = buttons(one, "book/part/one", Addresses("", "main"))
-    assert 'href="../../standalone/one.ipynb" download' in without
-    assert 'href="../../_sources/book/part/one.ipynb" download' in without
-    assert "Upload notebook" in without and "To report an error, write to" in without
-    published = buttons(one, "book/part/one", Addresses("https://github.com/a/b", "main"))
-    assert "Open in Colab" in published and "/issues" in published and "Upload notebook" not in published
 
 
 def test_learning_map_orders_by_needs(tmp_path):

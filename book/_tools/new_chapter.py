@@ -15,6 +15,7 @@ HEADER = """# {title}
 
 > **Source note.** TODO: what the note says, in two or three sentences of our own.
 
+- **Question:** TODO: what this chapter asks, in one plain sentence?
 - **Sources:** TODO: links, each with what it gives.
 - **You will be able to:** TODO: write the method from nothing (exercise 1); TODO: say what it costs (exercise 2); \
 TODO: derive it on paper (exercise 3)

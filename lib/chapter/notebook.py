@@ -21,7 +21,9 @@ PRODUCTION_HEAD = ("Library", "Function", "What it does", "What follows")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.M | re.S)
 _DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
 _EXERCISE = re.compile(r"^### Exercise (\d+) (★{1,3}) · (.+?) · (\d+) minutes$", re.M)
-_HEADER_ROW = re.compile(r"^- \*\*(Sources|You will be able to|Needs|Time):\*\* (.+?)(?=\n- \*\*|\Z)", re.M | re.S)
+_HEADER_ROW = re.compile(
+    r"^- \*\*(Question|Sources|You will be able to|Needs|Time):\*\* (.+?)(?=\n- \*\*|\Z)", re.M | re.S
+)
 _TO_WORK = re.compile(r"(\d+) (?:minutes )?to work")
 _PRODUCTION = re.compile(r"^## In production *$(.*?)(?=^##? |\Z)", re.M | re.S)
 _PIPE = re.compile(r"(?<!\\)\|")
@@ -62,6 +64,7 @@ class Header:
 
     title: str
     source_note: str
+    question: str
     sources: str
     outcomes: str
     needs: str
@@ -105,6 +108,7 @@ def parse_header(markdown: str) -> Header:
     expected = {
         "# Title": title,
         "> **Source note.** two or three sentences": note,
+        "- **Question:** …?": rows.get("Question"),
         "- **Sources:** links": rows.get("Sources"),
         "- **You will be able to:** …": rows.get("You will be able to"),
         "- **Needs:** …": rows.get("Needs"),
@@ -116,6 +120,7 @@ def parse_header(markdown: str) -> Header:
     return Header(
         title=title[1].strip(),
         source_note=re.sub(r"\n> ?", " ", note[1]),
+        question=rows["Question"],
         sources=rows["Sources"],
         outcomes=rows["You will be able to"],
         needs=rows["Needs"],

@@ -1,6 +1,7 @@
 """How long a chapter's page takes to read, and how much code it shows.
 
-The rates were measured with fresh readers. Exercises and what follows them are not counted, nor what is folded.
+The rates were measured with fresh readers. Exercises and what follows them are not counted, nor what is folded, as the
+source note and the sources are.
 """
 
 import re
@@ -11,7 +12,11 @@ from lib.chapter.notebook import Chapter
 WORDS, FORMULAS, LINES = 120, 15, 10  # a minute: words, formulas within a line, visible lines of code
 DISPLAY = 1.2  # minutes for a displayed equation
 
-_NO_PROSE = re.compile(r"<details>.*?</details>|^```.*?^```", re.M | re.S)
+_NO_PROSE = re.compile(
+    r"<details>.*?</details>|^```.*?^```"
+    r"|^> \*\*Source note\.\*\*.*?(?=\n\n|\Z)|^- \*\*Sources:\*\*.*?(?=\n- |\n\n|\Z)",
+    re.M | re.S,
+)
 _DISPLAYED = re.compile(r"\$\$.*?\$\$", re.S)
 _INLINE = re.compile(r"\$[^$]+\$")
 _HEADING = re.compile(r"^(?=#{1,3} )", re.M)

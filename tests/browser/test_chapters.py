@@ -3,21 +3,6 @@
 import json
 import re
 
-from lib.chapter.reading import core_and_deeper
-
-
-def test_header_card(visit, chapter):
-    page = visit(chapter).page
-    card = page.locator(".header-card")
-    assert card.count() == 1
-    shown = card.inner_text()
-    assert f"Digest {chapter.digest}" in shown
-    assert f"{core_and_deeper(chapter)[0].minutes:.0f} minutes to read" in shown
-    for name in ("Source note.", "You will be able to", "Needs", "Sources"):
-        assert name in shown
-    assert "**" not in shown and "Time:" not in shown
-    assert "report an error" in shown.lower() and "colab" in shown.lower()
-
 
 def test_standalone_notebook_downloads(visit, chapter):
     page = visit(chapter).page

@@ -36,6 +36,14 @@ def test_words_formulas_displays_and_lines_are_counted_apart(read):
     assert core == Reading(words=5, displays=1, formulas=2, lines=2) and deeper == Reading()
 
 
+def test_of_the_header_only_what_the_site_shows_is_read(read):
+    note = "> **Source note.** Not read,\n> nor this."
+    rows = "- **Question:** Why?\n- **Sources:** [not\n  read](https://a.org)\n- **Needs:** one thing"
+    core, _ = read(f"# Title\n\n{note}\n\n{rows}\n\nFor ever.")
+    assert core.words == len("# Title - **Question:** Why? - **Needs:** one thing For ever.".split())
+    assert read(f"{note}")[0].words == 0
+
+
 def test_folded_code_and_folded_prose_are_not_read(read):
     core, _ = read("One <details><summary>two</summary> three $x$</details>", CODE, tags=("hide-input",))
     assert core == Reading(words=1)

@@ -7,7 +7,20 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, formulas, header_card, light, mathematics, overviews, references, search
+from . import (
+    assets,
+    callouts,
+    cells,
+    claims,
+    formulas,
+    header_card,
+    light,
+    mathematics,
+    needed_for,
+    overviews,
+    references,
+    search,
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -64,5 +77,7 @@ def setup(app):
     claims.setup(app)
     references.setup(app)
     light.setup(app)
+    header_card.setup(app)
+    needed_for.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

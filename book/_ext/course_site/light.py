@@ -11,6 +11,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.token import Name, Operator, Punctuation, Text, Whitespace
 from sphinx.highlighting import PygmentsBridge
 
+from .header_card import FIRST_PICTURE
+
 PLAIN = {Name, Operator, Punctuation, Text, Whitespace}  # shown in the colour of text
 STYLE, FONTS = "_static/styles/pydata-sphinx-theme.css", "_static/vendor/fontawesome/webfonts"
 SOLID = "fa-solid-900"
@@ -51,8 +53,9 @@ def with_sizes(html: str, folder: Path) -> str:
     """A page's HTML with the sizes of its pictures, which are loaded when they come near; addresses count from a folder."""
 
     def sized(picture):
+        loading = "" if FIRST_PICTURE in picture[1] else 'loading="lazy" '
         with Image.open(folder / picture[2]) as image:
-            return f'<img loading="lazy" width="{image.width}" height="{image.height}" {picture[1]}/>'
+            return f'<img {loading}width="{image.width}" height="{image.height}" {picture[1]}/>'
 
     return _PICTURE.sub(sized, html)
 

@@ -11,17 +11,18 @@ function openTarget() {
   summary.scrollIntoView();
 }
 
-function addButtons(checks) {
-  const row = document.createElement("p");
-  row.className = "fold-buttons";
-  for (const [label, open] of [["Open all checks", true], ["Close all checks", false]]) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = label;
-    button.addEventListener("click", () => checks.forEach((check) => (check.open = open)));
-    row.append(button);
-  }
-  document.querySelector(".header-card")?.append(row);
+function addButton(checks) {
+  const button = document.createElement("button");
+  button.type = "button";
+  const areOpen = () => checks.some((check) => check.open);
+  const name = () => (button.textContent = areOpen() ? "Close all checks" : "Open all checks");
+  button.addEventListener("click", () => {
+    const open = !areOpen();
+    checks.forEach((check) => (check.open = open));
+  });
+  document.addEventListener("toggle", name, true);
+  name();
+  document.querySelector(".header-card .buttons")?.append(button);
 }
 
 function printWithChecksClosed() {
@@ -35,8 +36,8 @@ function printWithChecksClosed() {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  const checks = document.querySelectorAll("details.check");
-  if (checks.length) addButtons(checks);
+  const checks = [...document.querySelectorAll("details.check")];
+  if (checks.length) addButton(checks);
   printWithChecksClosed();
   openTarget();
   addEventListener("hashchange", openTarget);

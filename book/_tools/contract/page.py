@@ -8,10 +8,11 @@ from lib.chapter.book import syllabus
 from lib.chapter.notebook import PRODUCTION_HEAD, Chapter
 from lib.chapter.reading import core_and_deeper
 
-MOST_MINUTES, MOST_LINES = 60, 150
+MOST_MINUTES, MOST_LINES, MOST_WORDS = 60, 150, 25
 
 _TIME = re.compile(r"\d+ minutes to work")
 _TRAINED_BY = re.compile(r"\(exercises? (\d+(?:, \d+)*)\)\.?$")
+_QUESTION = re.compile(r"(?:[^.!?]|[.!?](?!\s))+\?")  # a sign within a sentence, as in 0.5, is not followed by a space
 _LIBRARY = re.compile(r"\S+ \d+(\.\w+)+")
 
 
@@ -26,6 +27,11 @@ def _header(chapter: Chapter, root: Path) -> Iterator[str]:
     header = chapter.header
     if not _TIME.fullmatch(header.time):
         yield f"header: the time is {header.time!r}; type '- **Time:** 45 minutes to work', the build computes the reading"
+    if not _QUESTION.fullmatch(header.question) or len(header.question.split()) > MOST_WORDS:
+        yield (
+            f"header: the question is {header.question!r}; ask in one sentence of at most {MOST_WORDS} words what the "
+            "chapter is about, and end it with a question mark"
+        )
     for outcome in header.outcomes.split(";"):
         trained = _TRAINED_BY.search(outcome.strip())
         if not trained:
