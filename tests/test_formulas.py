@@ -25,13 +25,13 @@ def letters(html: str) -> str:
 
 
 def test_one_text_for_each_size_and_one_path_for_all_bars(setter):
-    html = markup.drawing(setter.typeset(r"\frac{a_1}{b_2}+\frac cd", display=True))
+    html = markup.drawing(setter.typeset(r"\frac{a_1}{b_2}+\frac cd", display=True), breakable=True)
     assert html.count("<svg") == 1 and html.count("<text") == 2 and html.count("<path") == 1
     assert len(letters(html)) == 7
 
 
 def test_the_box_is_measured_in_heights_of_an_x(setter):
-    html = markup.drawing(setter.typeset("x", display=False))
+    html = markup.drawing(setter.typeset("x", display=False), breakable=True)
     height = float(re.search(r'height="([\d.]+)ex"', html)[1])
     assert height == pytest.approx(1, abs=0.03)
     assert "vertical-align:-0.02" in html  # an x reaches 11 thousandths of an em below the line
@@ -42,33 +42,39 @@ def test_a_letter_keeps_its_place_when_the_font_grows(tmp_path):
     texts = []
     for order in (("x", "y"), ("y", "x")):
         setter = typesetter.Typesetter(tmp_path / "none.json", "now")
-        texts.append({tex: letters(markup.drawing(setter.typeset(tex, display=False))) for tex in order})
+        texts.append({tex: letters(markup.drawing(setter.typeset(tex, display=False), breakable=True)) for tex in order})
         setter.process.kill()
         setter.process.communicate()
     assert texts[0] == texts[1]
 
 
 def test_wide_formulas_within_a_line_break_after_relations(setter):
-    html = markup.drawing(setter.typeset("a+b+c=d+e+f", display=False))
+    html = markup.drawing(setter.typeset("a+b+c=d+e+f", display=False), breakable=True)
     assert [len(letters(piece)) for piece in html.split("<wbr>")] == [6, 5]
-    narrow = markup.drawing(setter.typeset("a=b", display=False))
+    narrow = markup.drawing(setter.typeset("a=b", display=False), breakable=True)
     assert "<wbr>" not in narrow
 
 
+def test_displays_do_not_break(setter):
+    translator = SimpleNamespace(builder=SimpleNamespace(app=SimpleNamespace(formulas=setter)))
+    html = formulas.html_of(translator, SimpleNamespace(astext=lambda: "a+b+c+d+e+f+g=h"), display=True)
+    assert html.count("<svg") == 1
+
+
 def test_very_wide_ones_break_after_signs_too(setter):
-    html = markup.drawing(setter.typeset("a+b+c+d+e+f+g=h", display=False))
+    html = markup.drawing(setter.typeset("a+b+c+d+e+f+g=h", display=False), breakable=True)
     assert [len(letters(piece)) for piece in html.split("<wbr>")] == [2] * 7 + [1]
 
 
 def test_pieces_are_as_wide_as_the_whole(setter):
     typeset = setter.typeset("a+b+c+d=e+f+g", display=False)
-    widths = [float(width) for width in re.findall(r' width="([\d.]+)ex"', markup.drawing(typeset))]
+    widths = [float(width) for width in re.findall(r' width="([\d.]+)ex"', markup.drawing(typeset, breakable=True))]
     assert sum(widths) * markup.X_HEIGHT == pytest.approx(typeset["width"], rel=1e-3)
 
 
 def test_stretched_brackets_keep_their_drawing(setter):
     tall = setter.typeset(r"\begin{cases}1\\2\\3\\4\\5\end{cases}", display=True)
-    html = markup.drawing(tall)
+    html = markup.drawing(tall, breakable=False)
     assert tall["rest"] and '<g transform="scale(1 -1)">' in html
 
 

@@ -36,7 +36,7 @@ def html_of(translator, node: nodes.Element, display: bool) -> str:
     typeset = translator.builder.app.formulas.typeset(node.astext(), display)
     if typeset["error"]:
         LOGGER.warning("MathJax: %s in %r", typeset["error"], node.astext(), location=node, type="course")
-    return drawing(typeset) + lean(typeset["mathml"])
+    return drawing(typeset, breakable=not display) + lean(typeset["mathml"])
 
 
 def visit_math(translator, node):

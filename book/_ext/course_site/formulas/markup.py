@@ -62,7 +62,7 @@ def places_to_break(typeset: dict) -> list[float]:
     return [x for x, is_relation in typeset["breaks"] if is_relation or width > WIDER]
 
 
-def drawing(typeset: dict, breakable: bool = True) -> str:
+def drawing(typeset: dict, breakable: bool) -> str:
     """The formula as one drawing, or as several between which a line may break."""
     left = typeset["left"]
     edges = [left, *(places_to_break(typeset) if breakable else []), left + typeset["width"]]
