@@ -1,5 +1,6 @@
 """What the parts of the extension share: the chapter of a page, and directives made from all chapters at once."""
 
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
@@ -29,6 +30,11 @@ class BookDirective(SphinxDirective):
         for path in [root / "_toc.yml", root / "book" / "syllabus.yml", *(chapter.path for chapter in found)]:
             self.env.note_dependency(str(path))
         return found
+
+    def parsed(self, markdown: str) -> nodes.inline:
+        """Markdown within a line."""
+        content, _ = self.state.inline_text(markdown, self.lineno)
+        return nodes.inline("", "", *content)
 
     def docname(self, chapter: Chapter) -> str:
         return self.env.path2doc(str(chapter.path))
@@ -67,3 +73,18 @@ def add_files_where(app, marker: str, *files: str):
                     app.add_js_file(file, loading_method="defer")
 
     app.connect("html-page-context", add)
+
+
+def chinese(text: str) -> nodes.inline:
+    """A Chinese name, marked as such for a screen reader: docutils makes lang="zh" of the class."""
+    return nodes.inline("", text, classes=["language-zh"])
+
+
+def fold(anchor: str, title: str, counts: str, body: list[nodes.Node]) -> list[nodes.Node]:
+    """A closed part of a list, with its title and what it holds in figures."""
+    summary = f'<summary>{escape(title)} <span class="counts">{escape(counts)}</span></summary>'
+    return [
+        nodes.raw("", f'<details class="listing" id="{anchor}">{summary}', format="html"),
+        *body,
+        nodes.raw("", "</details>", format="html"),
+    ]
