@@ -128,9 +128,10 @@ def test_lib_is_read_without_being_imported(tmp_path):
     assert entry.source.startswith("@checked\ndef f") and entry.source.endswith("return x")
 
 
-def test_a_class_shows_its_public_methods():
-    node = ast.parse("class A(B):\n    def __init__(self, x):\n        pass\n    def _p(self): pass\n    def q(self) -> int: return 1").body[0]
-    assert api.first_line(node) == "class A(B):\n    def __init__(self, x):\n    def q(self) -> int:"
+def test_a_class_shows_its_fields_and_public_methods():
+    code = "class A(B):\n  n: int = 2\n  def __init__(self, x): pass\n  def _p(self): pass\n  def q(self) -> int: return 1"
+    says = api.signature(ast.parse(code).body[0])
+    assert says == "class A(B):\n    n: int = 2\n    def __init__(self, x):\n    def q(self) -> int:"
 
 
 def test_every_package_of_lib_has_a_page():

@@ -5,6 +5,7 @@ The files are read, not imported, so that the pages cost neither torch nor time.
 
 import ast
 import re
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
@@ -39,21 +40,22 @@ class Entry:
         return f"{self.module}.{self.name}"
 
 
-def first_line(node: ast.stmt) -> str:
-    """How a function or a class is called or made: its `def` or `class`, without decorators and body."""
-    lines = [f"{ast.unparse(bare(node))}"]
+def signature(node: ast.FunctionDef | ast.ClassDef) -> str:
+    """How a function is called, or a class with its fields and public methods."""
+    lines = [first_line(node)]
     for part in node.body if isinstance(node, ast.ClassDef) else []:
-        is_public = isinstance(part, ast.FunctionDef) and (part.name == "__init__" or not part.name.startswith("_"))
-        if is_public:
-            lines.append("    " + ast.unparse(bare(part)))
-    return "\n".join(line.removesuffix("\n    ...").replace("\n        ...", "") for line in lines)
+        if isinstance(part, ast.AnnAssign):
+            lines.append("    " + ast.unparse(part))
+        elif isinstance(part, ast.FunctionDef) and (part.name == "__init__" or not part.name.startswith("_")):
+            lines.append("    " + first_line(part))
+    return "\n".join(lines)
 
 
-def bare(node: ast.stmt) -> ast.stmt:
-    """A definition without its decorators and with an ellipsis for its body."""
-    copy = ast.parse(ast.unparse(node)).body[0]
-    copy.decorator_list, copy.body = [], [ast.Expr(ast.Constant(...))]
-    return copy
+def first_line(node: ast.FunctionDef | ast.ClassDef) -> str:
+    """A definition without its decorators and its body."""
+    head = copy(node)
+    head.decorator_list, head.body = [], [ast.Expr(ast.Constant(...))]
+    return ast.unparse(head).removesuffix("\n    ...")
 
 
 def module_of(path: Path, root: Path) -> str:
@@ -68,7 +70,7 @@ def read_module(path: Path, root: Path) -> tuple[str, list[Entry]]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             first = min([node.lineno, *[decorator.lineno for decorator in node.decorator_list]])
             source = "\n".join(lines[first - 1 : node.end_lineno])
-            entries.append(Entry(name, node.name, first_line(node), ast.get_docstring(node) or "", source))
+            entries.append(Entry(name, node.name, signature(node), ast.get_docstring(node) or "", source))
     return ast.get_docstring(tree) or "", entries
 
 

@@ -1,5 +1,6 @@
 """What the parts of the extension share: the chapter of a page, and directives made from all chapters at once."""
 
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from lib.chapter.book import chapters
+from lib.chapter.book import chapter_paths
 from lib.chapter.notebook import Chapter
 
 
@@ -15,6 +16,12 @@ def chapter_of(env) -> Chapter | None:
     """The chapter that is being read; None on a page that is no notebook."""
     path = Path(env.doc2path(env.docname))
     return Chapter(path) if path.suffix == ".ipynb" else None
+
+
+@cache
+def unchanged(path: Path, changed: int) -> Chapter:
+    """A chapter, read once for all pages of a build that show something of it."""
+    return Chapter(path)
 
 
 def count(number: int, thing: str) -> str:
@@ -26,7 +33,8 @@ class BookDirective(SphinxDirective):
 
     def read_chapters(self) -> list[Chapter]:
         root = Path(self.env.srcdir)
-        found = [chapter for chapter in chapters(root) if chapter.has_header]
+        found = [unchanged(path, path.stat().st_mtime_ns) for path in chapter_paths(root)]
+        found = [chapter for chapter in found if chapter.has_header]
         for path in [root / "_toc.yml", root / "book" / "syllabus.yml", *(chapter.path for chapter in found)]:
             self.env.note_dependency(str(path))
         return found
