@@ -1,6 +1,7 @@
 """The pages that are gathered from the chapters, and what a published copy of the site adds."""
 
 import ast
+import io
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from docutils import nodes
 from docutils.utils import new_document
 from myst_parser.mdit_to_docutils.base import default_slugify
 from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from lib.chapter.addresses import Addresses
 from lib.chapter.book import ROOT, chapters, pages, syllabus
@@ -147,9 +150,11 @@ def test_chapters_that_use_a_function_are_found(book):
 def test_description_is_the_first_sentence_of_the_text():
     document = new_document("")
     card = nodes.container("", nodes.paragraph("", "Not this."))
-    section = nodes.section("", nodes.title("", "T"), card, nodes.paragraph("", "Why does " + "it " * 30 + "fall? No."))
-    document += section
+    text = nodes.Text("Why does " + "it " * 30 + "fall? No.")
+    document += nodes.section("", nodes.title("", "T"), card, nodes.paragraph("", "", text))
     assert descriptions.description(document) == "Why does " + "it " * 30 + "fall?"
+    text.parent[0] = nodes.Text("Find the lowest point of")
+    assert descriptions.description(document) == "Find the lowest point of …"
     assert descriptions.description(new_document("")) == ""
 
 
@@ -169,3 +174,38 @@ def test_card_is_small_and_has_the_size_that_other_sites_expect():
 def test_sitemap():
     text = published.sitemap(["book/a.html", "book/b&c.html"], "https://me.org")
     assert text.count("<url>") == 2 and "<loc>https://me.org/book/b&amp;c.html</loc>" in text
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Build a site of one page for a repository's address; returns its folder."""
+
+    def build(repository: str) -> Path:
+        for module in (published, descriptions):
+            monkeypatch.setattr(module, "addresses", lambda: Addresses(repository, "main"))
+        (tmp_path / "_toc.yml").write_text("{root: index}", encoding="utf-8")
+        (tmp_path / "index.md").write_text("# Home\n\nWelcome.", encoding="utf-8")
+        options, out = {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}, tmp_path / "_build"
+        with docutils_namespace():
+            Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=io.StringIO()).build(True)
+        return out
+
+    return build
+
+
+def test_a_published_copy_has_a_sitemap_and_absolute_links(build):
+    out = build("https://github.com/Me/course")
+    assert "<loc>https://me.github.io/course/index.html</loc>" in (out / "sitemap.xml").read_text(encoding="utf-8")
+    lost = (out / "404.html").read_text(encoding="utf-8")
+    assert 'href="https://me.github.io/course/index.html"' in lost
+    assert 'action="https://me.github.io/course/search.html"' in lost
+    assert 'content="https://me.github.io/course/_static/card.png"' in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_copy_that_is_no_longer_published_has_none(build):
+    build("https://github.com/Me/course")
+    out = build("")
+    assert not (out / "sitemap.xml").exists()
+    lost, home = [(out / name).read_text(encoding="utf-8") for name in ("404.html", "index.html")]
+    assert 'href="index.html"' in lost and "https://" not in lost
+    assert '<meta name="description" content="Welcome.">' in home and "og:image" not in home

@@ -106,6 +106,7 @@ def test_only_the_search_page_loads_the_index(index, tmp_path):
         (r"\mathbb R", "R"),
         (r"a\le b", "a≤ b"),
         (r"\log n", "log n"),
+        (r"k_1,\dots", "k_1,…"),
         (r"a\,b\;c", "abc"),
     ],
 )

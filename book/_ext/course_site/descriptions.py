@@ -11,16 +11,19 @@ from .quotes import beginning
 from .search import words
 
 LEAST, MOST = 70, 200  # characters
+ENDS = (".", "!", "?", ".”", "?”")
 CARD = "card.png"
 CARD_SAYS = "Executable Derivations: a numbered equation, its tick, and the mistakes that its check rejects."
 
 
 def description(document: nodes.document) -> str:
-    """The first sentences of the first paragraph of the page's own text; "" without one."""
+    """The first sentences of the page's own text; dots stand for a displayed formula that would end them."""
     for paragraph in document.findall(nodes.paragraph):
         if isinstance(paragraph.parent, nodes.section):
             text = beginning(" ".join(words(paragraph).split()), LEAST)
-            return text if len(text) <= MOST else text[:MOST].rpartition(" ")[0] + " …"
+            if len(text) > MOST:
+                text = text[:MOST].rpartition(" ")[0]
+            return text if text.endswith(ENDS) else f"{text} …"
     return ""
 
 
