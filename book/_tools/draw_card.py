@@ -17,7 +17,8 @@ def draw():
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1200), ylim=(0, 630), frame_on=False)
     axes.set_axis_off()
     axes.text(80, 520, "Executable Derivations", color=TEXT, size=46, weight="bold", va="center")
-    axes.text(80, 445, "The mathematics of modern deep learning, every equation checked", color=MUTED, size=21, va="center")
+    promise = "The mathematics of modern deep learning, every equation checked"
+    axes.text(80, 445, promise, color=MUTED, size=21, va="center")
     axes.add_patch(FancyBboxPatch((92, 182), 1016, 176, boxstyle="round,pad=12", facecolor=BOX, edgecolor="none"))
     equation = r"$x_t=\sqrt{\bar\alpha_t}\,x_0+\sqrt{1-\bar\alpha_t}\,\varepsilon$"
     axes.text(560, 270, equation, color=TEXT, size=44, ha="center", va="center", math_fontfamily="cm")

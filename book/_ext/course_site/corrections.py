@@ -1,4 +1,4 @@
-"""The page of every correction: where the notes, papers and usual retellings are wrong, with the checks that show it."""
+"""The page of every correction: where notes, papers and usual retellings are wrong, with the checks that show it."""
 
 import re
 

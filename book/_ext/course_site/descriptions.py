@@ -32,7 +32,8 @@ def tags(title: str, says: str, page: str, site: str) -> str:
     named = [("description", says)] if says else []
     properties = [("og:title", title), ("og:description", says), ("og:type", "article")]
     if site:
-        properties += [("og:url", f"{site}/{page}"), ("og:image", f"{site}/_static/{CARD}"), ("og:image:alt", CARD_SAYS)]
+        properties += [("og:url", f"{site}/{page}"), ("og:image", f"{site}/_static/{CARD}")]
+        properties += [("og:image:alt", CARD_SAYS)]
     return "".join(
         [f'<meta name="{name}" content="{escape(value)}">\n' for name, value in named]
         + [f'<meta property="{name}" content="{escape(value)}">\n' for name, value in properties if value]

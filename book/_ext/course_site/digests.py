@@ -35,9 +35,10 @@ class Digests(QuotingDirective):
         if chapter.corrections:
             rows.append(("Corrected", [nodes.bullet_list("", *[self.line(chapter, c) for c in chapter.corrections])]))
         rows.append(("Sources", self.blocks(chapter, chapter.header.sources)))
-        items = [nodes.definition_list_item("", nodes.term("", name), nodes.definition("", *body)) for name, body in rows]
-        ids = [f"digest-{entry['digest']}"]
-        return nodes.container("", head, nodes.definition_list("", *items), ids=ids, classes=["digest"])
+        facts = nodes.definition_list()
+        for name, body in rows:
+            facts += nodes.definition_list_item("", nodes.term("", name), nodes.definition("", *body))
+        return nodes.container("", head, facts, ids=[f"digest-{entry['digest']}"], classes=["digest"])
 
     def line(self, chapter: Chapter, correction) -> nodes.list_item:
         says = self.inline(chapter, beginning(correction.text, LINE))

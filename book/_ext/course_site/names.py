@@ -21,7 +21,7 @@ class Names:
 
 @cache
 def all_names(root: Path = ROOT) -> dict[str, Names]:
-    """The names of the written chapters, by slug; a ValueError names one that has only other names, not a Chinese one."""
+    """The names of the written chapters, by slug; a ValueError names one that lacks the Chinese name."""
     found = {}
     for entry in [entry for part in syllabus(root) for entry in part["chapters"]]:
         zh, also = entry.get("zh"), entry.get("also")

@@ -11,6 +11,7 @@ from lib.chapter.notebook import Chapter
 from lib.chapter.reading import core_and_deeper
 
 from .pages import BookDirective, table
+from .quotes import QuotingDirective
 
 LOGGER = logging.getLogger(__name__)
 _CHAPTER_LINK = re.compile(r"\]\(([^)#\s]+\.ipynb)")
@@ -61,7 +62,7 @@ class LearningMap(BookDirective):
         return nodes.list_item("", title, after)
 
 
-class Production(BookDirective):
+class Production(QuotingDirective):
     """`{production}`: library by library, where it departs from the chapters; each row is pinned by a test."""
 
     def run(self):
@@ -69,7 +70,7 @@ class Production(BookDirective):
         for chapter in self.read_chapters():
             for library, function, *says in (chapter.production or [])[1:]:
                 name, _, version = library.partition(" ")
-                cells = [self.parsed(cell) for cell in (function, *says)]
+                cells = [self.inline(chapter, cell) for cell in (function, *says)]
                 by_library[name].append([version, *cells, self.link(chapter, chapter.header.title, "in-production")])
         head = ["Version", "Function", "What it does", "What follows", "Chapter"]
         return [

@@ -1,4 +1,4 @@
-"""What only a published copy of the site needs: a page for addresses that lead nowhere, and a map for search engines."""
+"""What a published copy of the site needs: a page for addresses that lead nowhere, and a map for search engines."""
 
 from html import escape
 from itertools import groupby

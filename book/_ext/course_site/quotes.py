@@ -17,7 +17,7 @@ _END = re.compile(r"""[.!?]["”’)*]*(?=\s|$)""")
 
 
 def with_links_of(markdown: str, chapter: Path, folder: Path) -> str:
-    """A chapter's Markdown for a page in a folder: relative links, and those within the chapter, lead there from here."""
+    """A chapter's Markdown for a page in a folder: relative links, and those within the chapter, still lead there."""
 
     def rewrite(link: re.Match) -> str:
         if link[0].startswith("`"):

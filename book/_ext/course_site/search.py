@@ -19,7 +19,8 @@ from .names import all_names
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _IMPORT = re.compile(r"^\s*(?:import|from) .*$|^#@title.*$", re.M)
-_WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")} | {"sqrt": "√", "top": "ᵀ", "to": "→", "dots": "…"}
+_WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")}
+_WORDS |= {"sqrt": "√", "top": "ᵀ", "to": "→", "dots": "…"}
 
 
 def plain(tex: str) -> str:

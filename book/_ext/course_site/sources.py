@@ -69,7 +69,8 @@ class Sources(QuotingDirective):
     def run(self):
         items = []
         for source in all_sources(self.read_chapters()):
-            link = nodes.reference("", "", *self.inline(source.chapters[0], source.name).children, refuri=source.address)
+            name = self.inline(source.chapters[0], source.name)
+            link = nodes.reference("", "", name, refuri=source.address)
             item = nodes.paragraph("", "", link, nodes.Text(" · "))
             for i, chapter in enumerate(source.chapters):
                 item += [nodes.Text(", " if i else ""), self.link(chapter, chapter.header.title)]
