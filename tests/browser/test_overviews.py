@@ -70,6 +70,14 @@ def test_pages_of_lib_show_every_module(visit):
         assert page.evaluate("document.querySelectorAll('*').length") < 15_000
 
 
+def test_chapters_lead_to_the_pages_of_lib(visit, book):
+    """A link to a file of lib opens its place among the pages, not a download."""
+    chapter = next(chapter for chapter in book if chapter.slug == "ensemble-learning")
+    links = visit(chapter).page.locator('a[href*="api/"]').evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert "../api/learning.html#lib.learning.ensembles" in links
+    assert [page.slug for page in book if "_downloads" in (HTML / address(page)).read_text(encoding="utf-8")] == []
+
+
 def test_page_for_unknown_addresses_leads_back(browser, origin, book):
     page = browser.new_page()
     page.goto(f"{origin}/404.html")

@@ -115,7 +115,7 @@ class Api(BookDirective):
             for i, chapter in enumerate(users):
                 line += [nodes.Text(", " if i else ""), self.link(chapter, chapter.header.title)]
             section += line
-        section += nodes.raw("", '<details class="fold"><summary>Source</summary>', format="html")
+        section += nodes.raw("", '<details><summary>Source</summary>', format="html")
         section += nodes.literal_block(entry.source, entry.source, language="python")
         section += nodes.raw("", "</details>", format="html")
         return section

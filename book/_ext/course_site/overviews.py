@@ -75,5 +75,5 @@ class Production(QuotingDirective):
         head = ["Version", "Function", "What it does", "What follows", "Chapter"]
         return [
             nodes.section("", nodes.title("", name), table(head, rows, ["production"]), ids=[f"production-{name}"])
-            for name, rows in sorted(by_library.items())
+            for name, rows in sorted(by_library.items(), key=lambda item: item[0].casefold())
         ] or [nodes.paragraph("", "No chapter has such a table yet.")]
