@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+from course_site.glossary import search_words
 from course_site.names import all_names, also_called
-from course_site.search import TERMS, plain, sections
+from course_site.search import plain, sections
 from docutils import nodes
 from docutils.utils import new_document
 from sphinx.application import Sphinx
@@ -106,6 +106,7 @@ def test_only_the_search_page_loads_the_index(index, tmp_path):
         (r"\mathbb R", "R"),
         (r"a\le b", "a≤ b"),
         (r"\log n", "log n"),
+        (r"k_1,\dots", "k_1,…"),
         (r"a\,b\;c", "abc"),
     ],
 )
@@ -130,8 +131,8 @@ def test_every_chapter_has_its_chinese_name_and_others():
 
 def test_half_of_the_names_is_refused(tmp_path):
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "syllabus.yml").write_text("[{part: p, chapters: [{slug: one, zh: 一}]}]", encoding="utf-8")
-    with pytest.raises(ValueError, match="one: expected both zh .* and also"):
+    (tmp_path / "book" / "syllabus.yml").write_text("[{part: p, chapters: [{slug: one, also: [first]}]}]", encoding="utf-8")
+    with pytest.raises(ValueError, match="one: expected zh .* beside also"):
         all_names(tmp_path)
 
 
@@ -144,5 +145,6 @@ def test_card_names_the_language_of_the_chinese_name():
 
 
 def test_terms_lead_from_chinese_to_english():
-    terms = yaml.safe_load(TERMS.read_text(encoding="utf-8"))
-    assert [term for term, words in terms.items() if not words.isascii() or term.isascii()] == []
+    terms = search_words()
+    assert [term for term, words in terms.items() if term.isascii()] == []
+    assert terms["共轭方向"] == "conjugate directions" and terms["指数分布"] == "exponential distribution"

@@ -25,6 +25,7 @@ _HEADER_ROW = re.compile(
     r"^- \*\*(Question|Sources|You will be able to|Needs|Time):\*\* (.+?)(?=\n- \*\*|\Z)", re.M | re.S
 )
 _TO_WORK = re.compile(r"(\d+) (?:minutes )?to work")
+_CORRECTION = re.compile(r"^> \*\*Correction\.\*\* (.+(?:\n>.*)*)", re.M)
 _PRODUCTION = re.compile(r"^## In production *$(.*?)(?=^##? |\Z)", re.M | re.S)
 _PIPE = re.compile(r"(?<!\\)\|")
 
@@ -57,6 +58,23 @@ class Exercise:
     minutes: int
     cell: int
 
+    @property
+    def anchor(self) -> str:
+        return exercise_anchor(self.number)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a chapter says to be wrong in its note or in the usual retelling, as Markdown; numbered in their order."""
+
+    number: int
+    text: str
+    cell: int
+
+    @property
+    def anchor(self) -> str:
+        return correction_anchor(self.number)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -78,6 +96,16 @@ class Header:
 def equation_anchor(tag: str) -> str:
     """The address, within its page, of a numbered equation."""
     return f"eq-{tag}"
+
+
+def correction_anchor(number: int) -> str:
+    """The address, within its page, of a correction."""
+    return f"correction-{number}"
+
+
+def exercise_anchor(number: int) -> str:
+    """The address, within its page, of an exercise."""
+    return f"exercise-{number}"
 
 
 def cell_anchor(cell: int) -> str:
@@ -215,6 +243,11 @@ class Chapter:
             for i in self.indices("markdown")
             for number, stars, title, minutes in _EXERCISE.findall(self.source(i))
         ]
+
+    @cached_property
+    def corrections(self) -> list[Correction]:
+        found = [(text, i) for i in self.indices("markdown") for text in _CORRECTION.findall(self.source(i))]
+        return [Correction(n, re.sub(r"\n> ?", "\n", text), i) for n, (text, i) in enumerate(found, 1)]
 
     @property
     def claim_numbers(self) -> set[int]:

@@ -2,6 +2,10 @@
 
 import re
 
+from lib.chapter.book import ROOT
+
+from .conftest import HTML, address
+
 
 def test_claims_page_lists_every_check(visit, book):
     page = visit("book/claims.html").page
@@ -28,10 +32,60 @@ def test_claims_page_totals(visit, book):
 
 def test_digests_page_lists_all_47(visit, book):
     page = visit("book/digests.html").page
-    numbers = page.locator("table.digests tbody tr td:first-child").all_inner_texts()
+    titles = page.locator(".digest-title").all_inner_texts()
+    later = "".join(page.locator(".digests .unwritten").all_inner_texts())
+    numbers = [title[:2] for title in titles] + re.findall(r"\b(\d\d) ", later)
     assert sorted(numbers) == [f"{number:02d}" for number in range(47)]
-    assert page.locator("table.digests a").count() == len(book)
-    assert page.locator("table.digests .unwritten").count() == 47 - len(book)
+    assert len(titles) == len(book)
+    assert page.locator(".digests [lang=zh]").count() == 47
+
+
+def test_corrections_and_exercises_stand_where_the_lists_say(visit, book):
+    """The page has every correction, and each chapter's cards have the addresses, in their order."""
+    page = visit("book/corrections.html").page
+    assert page.locator(".corrections > ul > li").count() == sum(len(chapter.corrections) for chapter in book)
+    for chapter in book:
+        html = (HTML / address(chapter)).read_text(encoding="utf-8")
+        cards = re.findall(r'id="(correction-\d+)">\s*<p class="admonition-title">Correction</p>', html)
+        assert cards == [correction.anchor for correction in chapter.corrections]
+        assert [name for e in chapter.exercises if f'id="{(name := e.anchor)}"' not in html] == []
+
+
+def test_exercises_page_lists_all_with_their_minutes(visit, book):
+    page = visit("book/exercises.html").page
+    exercises = [exercise for chapter in book for exercise in chapter.exercises]
+    assert page.locator("table.exercises tbody tr").count() == len(exercises)
+    minutes = page.locator("table.exercises tbody td:last-child").all_text_contents()
+    assert sum(map(int, minutes)) == sum(exercise.minutes for exercise in exercises)
+    assert page.locator("table.totals tbody tr").last.locator("td").nth(1).inner_text() == str(len(exercises))
+
+
+def test_pages_of_lib_show_every_module(visit):
+    for package in ("course", "foundations", "learning", "sequence", "generative"):
+        page = visit(f"book/api/{package}.html").page
+        modules = sorted(path.stem for path in (ROOT / "lib" / package).glob("[!_]*.py"))
+        assert page.locator(".api > h2").evaluate_all("all => all.map(e => e.parentElement.id)") == [
+            f"lib.{package}.{module}" for module in modules
+        ]
+        assert page.evaluate("document.querySelectorAll('*').length") < 15_000
+
+
+def test_chapters_lead_to_the_pages_of_lib(visit, book):
+    """A link to a file of lib opens its place among the pages, not a download."""
+    chapter = next(chapter for chapter in book if chapter.slug == "ensemble-learning")
+    links = visit(chapter).page.locator('a[href*="api/"]').evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert "../api/learning.html#lib.learning.ensembles" in links
+    assert [page.slug for page in book if "_downloads" in (HTML / address(page)).read_text(encoding="utf-8")] == []
+
+
+def test_page_for_unknown_addresses_leads_back(browser, origin, book):
+    page = browser.new_page()
+    page.goto(f"{origin}/404.html")
+    assert page.locator("main li a").count() == len(book)
+    page.locator("input").fill("rotary")
+    page.locator("button").click()
+    page.wait_for_url("**/search.html?q=rotary")
+    page.close()
 
 
 def test_learning_map_shows_every_chapter_once(visit, book):

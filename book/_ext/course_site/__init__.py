@@ -8,19 +8,9 @@ from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
 from . import (
-    assets,
-    callouts,
-    cells,
-    claims,
-    formulas,
-    header_card,
-    light,
-    mathematics,
-    needed_for,
-    overviews,
-    references,
-    search,
-)
+    api, assets, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
+    header_card, light, mathematics, needed_for, overviews, pages, published, references, search, sources,
+)  # fmt: skip
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,15 +22,21 @@ TRANSFORMS = {
     205: mathematics.LiftDisplays,
     210: claims.Ticks,
     220: references.EquationReferences,
+    230: exercises.ExerciseAddresses,
+    240: api.LibLinks,
 }
 POST_TRANSFORMS = {300: cells.Folds, 410: mathematics.GluePunctuation}
 DIRECTIVES = {
     "totals": claims.Totals,
     "claims": claims.Claims,
     "learning-map": overviews.LearningMap,
-    "digests": overviews.Digests,
+    "digests": digests.Digests,
+    "corrections": corrections.Corrections,
     "production": overviews.Production,
-    "sources": overviews.Sources,
+    "exercises": exercises.Exercises,
+    "glossary-of-chapters": glossary.Glossary,
+    "sources": sources.Sources,
+    "api": api.Api,
 }
 
 
@@ -80,4 +76,7 @@ def setup(app):
     header_card.setup(app)
     needed_for.setup(app)
     search.setup(app)
+    descriptions.setup(app)
+    published.setup(app)
+    pages.add_files_where(app, 'class="listing', "listings.css")
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,8 @@
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
+from lib.chapter.notebook import correction_anchor
+
 from .pages import add_files_where
 
 LOOKS = {
@@ -25,6 +27,7 @@ def bold_phrase(quote: nodes.block_quote) -> nodes.strong | None:
 
 class Callouts(SphinxTransform):
     def apply(self):
+        corrections = 0
         for quote in list(self.document.findall(nodes.block_quote)):
             phrase = bold_phrase(quote)
             if phrase is None:
@@ -33,7 +36,11 @@ class Callouts(SphinxTransform):
             title = phrase.astext().removesuffix(".")
             look = LOOKS.get(title, "note")
             body = [child for child in quote.children if child.astext().strip()]
-            quote.replace_self(nodes.admonition("", nodes.title("", title), *body, classes=["callout", look]))
+            card = nodes.admonition("", nodes.title("", title), *body, classes=["callout", look])
+            if title == "Correction":
+                corrections += 1
+                card["ids"].append(correction_anchor(corrections))
+            quote.replace_self(card)
 
 
 def setup(app):

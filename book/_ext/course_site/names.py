@@ -8,6 +8,8 @@ from docutils import nodes
 
 from lib.chapter.book import ROOT, syllabus
 
+from .pages import chinese
+
 
 @dataclass(frozen=True)
 class Names:
@@ -19,13 +21,13 @@ class Names:
 
 @cache
 def all_names(root: Path = ROOT) -> dict[str, Names]:
-    """The names of the chapters that have them, by slug; a ValueError names a chapter that has only half of them."""
+    """The names of the written chapters, by slug; a ValueError names one that lacks the Chinese name."""
     found = {}
     for entry in [entry for part in syllabus(root) for entry in part["chapters"]]:
         zh, also = entry.get("zh"), entry.get("also")
-        if bool(zh) != bool(also):
-            raise ValueError(f"book/syllabus.yml, {entry['slug']}: expected both zh (text) and also (list), or neither")
-        if zh:
+        if also and not zh:
+            raise ValueError(f"book/syllabus.yml, {entry['slug']}: expected zh (text) beside also (list)")
+        if also:
             found[entry["slug"]] = Names(zh, tuple(also))
     return found
 
@@ -35,6 +37,5 @@ def also_called(slug: str) -> list[nodes.definition_list_item]:
     names = all_names().get(slug)
     if names is None:
         return []
-    chinese = nodes.inline("", names.zh, classes=["language-zh"])  # docutils makes lang="zh" of it
-    body = nodes.definition("", nodes.paragraph("", "", nodes.Text(f"{', '.join(names.also)} · "), chinese))
+    body = nodes.definition("", nodes.paragraph("", "", nodes.Text(f"{', '.join(names.also)} · "), chinese(names.zh)))
     return [nodes.definition_list_item("", nodes.term("", "Also called"), body)]

@@ -1,12 +1,14 @@
 """What the parts of the extension share: the chapter of a page, and directives made from all chapters at once."""
 
+from functools import cache
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from lib.chapter.book import chapters
+from lib.chapter.book import chapter_paths
 from lib.chapter.notebook import Chapter
 
 
@@ -14,6 +16,12 @@ def chapter_of(env) -> Chapter | None:
     """The chapter that is being read; None on a page that is no notebook."""
     path = Path(env.doc2path(env.docname))
     return Chapter(path) if path.suffix == ".ipynb" else None
+
+
+@cache
+def unchanged(path: Path, changed: int) -> Chapter:
+    """A chapter, read once for all pages of a build that show something of it."""
+    return Chapter(path)
 
 
 def count(number: int, thing: str) -> str:
@@ -25,10 +33,16 @@ class BookDirective(SphinxDirective):
 
     def read_chapters(self) -> list[Chapter]:
         root = Path(self.env.srcdir)
-        found = [chapter for chapter in chapters(root) if chapter.has_header]
+        found = [unchanged(path, path.stat().st_mtime_ns) for path in chapter_paths(root)]
+        found = [chapter for chapter in found if chapter.has_header]
         for path in [root / "_toc.yml", root / "book" / "syllabus.yml", *(chapter.path for chapter in found)]:
             self.env.note_dependency(str(path))
         return found
+
+    def parsed(self, markdown: str) -> nodes.inline:
+        """Markdown within a line."""
+        content, _ = self.state.inline_text(markdown, self.lineno)
+        return nodes.inline("", "", *content)
 
     def docname(self, chapter: Chapter) -> str:
         return self.env.path2doc(str(chapter.path))
@@ -67,3 +81,18 @@ def add_files_where(app, marker: str, *files: str):
                     app.add_js_file(file, loading_method="defer")
 
     app.connect("html-page-context", add)
+
+
+def chinese(text: str) -> nodes.inline:
+    """A Chinese name, marked as such for a screen reader: docutils makes lang="zh" of the class."""
+    return nodes.inline("", text, classes=["language-zh"])
+
+
+def fold(anchor: str, title: str, counts: str, body: list[nodes.Node]) -> list[nodes.Node]:
+    """A closed part of a list, with its title and what it holds in figures."""
+    summary = f'<summary>{escape(title)} <span class="counts">{escape(counts)}</span></summary>'
+    return [
+        nodes.raw("", f'<details class="listing" id="{anchor}">{summary}', format="html"),
+        *body,
+        nodes.raw("", "</details>", format="html"),
+    ]

@@ -55,8 +55,18 @@ class EquationReferences(SphinxTransform):
     """Make each reference to a numbered equation a link."""
 
     def apply(self):
-        self.chapter = chapter_of(self.env)
-        for text in list(self.document.findall(nodes.Text)) if self.chapter else []:
+        if chapter := chapter_of(self.env):
+            References(self.env, chapter).link_in(self.document)
+
+
+class References:
+    """Links the numbers in texts of one chapter, on its page or on the page that is being read and quotes it."""
+
+    def __init__(self, env, chapter: Chapter):
+        self.env, self.chapter = env, chapter
+
+    def link_in(self, root: nodes.Node):
+        for text in list(root.findall(nodes.Text)):
             if _NUMBER.search(text) and not within(text, _UNTOUCHED):
                 self.link_numbers(text)
 
@@ -105,10 +115,10 @@ class EquationReferences(SphinxTransform):
     def link(self, owner: Chapter, tag: str) -> nodes.reference:
         """A link to an equation; one of this page is shown in a preview as well."""
         anchor, label = equation_anchor(tag), nodes.Text(f"({tag})")
-        if owner.path == self.chapter.path:
+        docname = self.env.path2doc(str(owner.path))
+        if docname == self.env.docname:
             return nodes.reference("", "", label, refid=anchor, internal=True, classes=[CLASS])
         self.env.note_dependency(str(owner.path))
-        docname = self.env.path2doc(str(owner.path))
         return make_refnode(self.env.app.builder, self.env.docname, docname, anchor, label)
 
 

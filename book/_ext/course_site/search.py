@@ -10,18 +10,17 @@ from html.entities import html5
 from pathlib import Path
 from unicodedata import category
 
-import yaml
 from docutils import nodes
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.environment.collectors import EnvironmentCollector
 
+from .glossary import path_of_terms, search_words
 from .names import all_names
-
-TERMS = Path(__file__).parents[2] / "terms.yml"
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _IMPORT = re.compile(r"^\s*(?:import|from) .*$|^#@title.*$", re.M)
-_WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")} | {"sqrt": "√", "top": "ᵀ", "to": "→"}
+_WORDS = {name: name for name in ("log", "exp", "sin", "cos", "max", "min")}
+_WORDS |= {"sqrt": "√", "top": "ᵀ", "to": "→", "dots": "…"}
 
 
 def plain(tex: str) -> str:
@@ -88,7 +87,7 @@ class Sections(EnvironmentCollector):
 
     def process_doc(self, app, doctree):
         if app.env.docname == app.config.root_doc:
-            app.env.note_dependency(str(TERMS))  # a changed term is a reason to write the index again
+            app.env.note_dependency(str(path_of_terms()))  # a changed term is a reason to write the index again
         if "nosearch" not in app.env.metadata[app.env.docname]:
             kept(app.env)[app.env.docname] = sections(doctree)
 
@@ -107,7 +106,7 @@ def index(env) -> dict:
         names = all_names().get(Path(docname).name)
         page = {"url": f"{docname}.html", "chapter": env.doc2path(docname).endswith(".ipynb")}
         pages.append(page | {"names": [*names.also, names.zh] if names else [], "sections": found})
-    return {"pages": pages, "terms": yaml.safe_load(TERMS.read_text(encoding="utf-8"))}
+    return {"pages": pages, "terms": search_words()}
 
 
 class CourseBuilder(StandaloneHTMLBuilder):
