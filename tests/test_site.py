@@ -15,6 +15,7 @@ from course_site.overviews import needed, steps
 from docutils import nodes
 from docutils.utils import new_document
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from lib.chapter.addresses import Addresses, addresses
 from lib.chapter.book import ROOT, syllabus
@@ -81,7 +82,8 @@ def build(tmp_path):
         warnings, options = io.StringIO(), {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}
         options |= {"myst_enable_extensions": ["dollarmath"], "exclude_patterns": ["_build"]}
         out = tmp_path / "_build"
-        Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=warnings).build()
+        with docutils_namespace():  # or a later build in this process would warn of everything that it registers
+            Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=warnings).build()
         return out, warnings.getvalue()
 
     return build
