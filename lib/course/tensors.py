@@ -26,10 +26,23 @@ def require_finite_entries(name: str, values: Tensor) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 
-def predict(network: Callable[[Tensor, Tensor], Tensor], x: Tensor, time: Tensor) -> Tensor:
+def predict(network: Callable, x: Tensor, time: Tensor | float, name: str = "network") -> Tensor:
     """What the network makes of a copy of x, which it may overwrite; another shape than that of x is refused."""
     predicted = network(x.clone(), time)
     if not isinstance(predicted, Tensor) or predicted.shape != x.shape:
-        came = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
-        raise ValueError(f"network must return the shape of x, {tuple(x.shape)}, got {came}")
+        raise ValueError(f"{name} must return the shape of x, {tuple(x.shape)}, got {kind(predicted)}")
     return predicted
+
+
+def kind(value) -> str:
+    """The shape of a tensor, or the type of anything else, for an error's text."""
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
+    """One number for all of x (batch, …), or one for each of its rows, shaped to multiply x; other shapes are refused."""
+    if values.ndim == 0:
+        return values
+    if values.shape != x.shape[:1]:
+        raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {tuple(values.shape)}")
+    return values.reshape(-1, *(1 for _ in x.shape[1:]))
