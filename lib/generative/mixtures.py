@@ -9,11 +9,10 @@ Everything is computed in float64 and returned in the dtype of x, and can be dif
 import math
 
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_not_negative
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import per_row, require_finite_entries
 
 Factor = float | Float[Tensor, "*rows"]
