@@ -1,0 +1,30 @@
+"""The one clock of diffusion and flows: t = 0 is data, t = 1 is noise; one t for all, or one for each row."""
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from lib.course.tensors import per_row, working_dtype
+
+Time = float | Float[Tensor, "*rows"]
+Times = Float64[Tensor, "..."]
+
+
+def in_clock(t: Time) -> Tensor:
+    """t in float64; outside [0, 1] it is refused."""
+    times = torch.as_tensor(t, dtype=torch.float64)
+    if not torch.all((times >= 0) & (times <= 1)):
+        raise ValueError(f"t must lie in [0, 1] (t = 0 is data), got {shown(times)}")
+    return times
+
+
+def shown(values: Tensor) -> str:
+    """A number, or the range of several, for an error's text."""
+    return f"{values.item():g}" if values.ndim == 0 else f"{values.min().item():g} to {values.max().item():g}"
+
+
+def combine(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """a x + b y in the dtype of x, at least float32 in between; a and b are numbers, or one for each row."""
+    wide = working_dtype(x.dtype)
+    a, b = (per_row("t", factor.to(wide), x) for factor in (a, b))
+    return (a * x + b * y).to(x.dtype)
