@@ -1,9 +1,9 @@
 """The one clock of diffusion and flows: t = 0 is data, t = 1 is noise; one t for all, or one for each row."""
 
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor
 
+from lib.course.shapes import Float, Float64
 from lib.course.tensors import per_row, working_dtype
 
 Time = float | Float[Tensor, "*rows"]

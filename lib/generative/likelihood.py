@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor
 
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import kind, predict
 from lib.generative.solvers import Field, Method, solve_ode
 

@@ -11,11 +11,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lib.course.ranges import require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 from lib.generative.clock import Time, Times, combine, in_clock, shown
 
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lib.course.ranges import require_not_negative
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 from lib.generative.clock import Time, combine, in_clock, shown
 from lib.generative.paths import GaussianPath
 

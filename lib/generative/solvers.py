@@ -12,11 +12,10 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float64
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_finite, require_positive
-from lib.course.shapes import checked
+from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import predict, working_dtype
 
 Field = Callable[[Tensor, float], Tensor]
