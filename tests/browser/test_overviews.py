@@ -32,13 +32,3 @@ def test_digests_page_lists_all_47(visit, book):
     assert sorted(numbers) == [f"{number:02d}" for number in range(47)]
     assert page.locator("table.digests a").count() == len(book)
     assert page.locator("table.digests .unwritten").count() == 47 - len(book)
-
-
-def test_learning_map_shows_every_chapter_once(visit, book):
-    titles = visit("book/index.html").page.locator(".learning-map .title").all_inner_texts()
-    assert sorted(titles) == sorted(chapter.header.title for chapter in book)
-
-
-def test_totals_on_the_first_page(visit, book):
-    shown = visit("book/index.html").page.locator(".totals").inner_text()
-    assert shown.startswith(f"{len(book)} of 47 chapters")

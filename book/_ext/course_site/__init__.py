@@ -7,7 +7,8 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, search
+from . import assets, callouts, cells, claims, header_card, home, learning_map, light, mathematics
+from . import overviews, references, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ POST_TRANSFORMS = {300: cells.Folds, 400: mathematics.NumberedMath, 410: mathema
 DIRECTIVES = {
     "totals": claims.Totals,
     "claims": claims.Claims,
-    "learning-map": overviews.LearningMap,
+    "claim-example": home.ClaimExample,
+    "learning-map": learning_map.LearningMap,
+    "paths": home.Paths,
+    "unwritten": home.Unwritten,
     "digests": overviews.Digests,
     "production": overviews.Production,
     "sources": overviews.Sources,
@@ -61,6 +65,7 @@ def setup(app):
     assets.setup(app)
     claims.setup(app)
     references.setup(app)
+    learning_map.setup(app)
     light.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
