@@ -8,7 +8,7 @@ from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
 from . import assets, callouts, cells, claims, header_card, home, learning_map, light, mathematics
-from . import overviews, references, search
+from . import overviews, progress, references, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ DIRECTIVES = {
     "learning-map": learning_map.LearningMap,
     "paths": home.Paths,
     "unwritten": home.Unwritten,
+    "progress": progress.ProgressTools,
     "digests": overviews.Digests,
     "production": overviews.Production,
     "sources": overviews.Sources,
@@ -66,6 +67,7 @@ def setup(app):
     claims.setup(app)
     references.setup(app)
     learning_map.setup(app)
+    progress.setup(app)
     light.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
