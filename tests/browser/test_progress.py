@@ -216,6 +216,17 @@ def test_ticks_on_a_phone_fit_and_are_legible(reader, scheme):
     assert tools["x"] + tools["width"] <= 390
 
 
+@pytest.mark.parametrize("place", ["", "#paths", "#your-progress"])
+def test_nothing_moves_when_ticks_come(reader, place):
+    watch = """window.shift = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(entry => window.shift += entry.value))
+            .observe({type: "layout-shift", buffered: true});"""
+    ticked = stored({slug: ["read", "solved"] for slug in ("rope", "ddpm", "linear-attention", "adam-vs-adamw")})
+    page = reader(HOME + place, ticked, script=watch, viewport={"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.shift") <= 0.02
+
+
 def test_status_is_announced(reader):
     for path in (ROPE, HOME):
         assert reader(path).get_by_role("status").count() >= 1

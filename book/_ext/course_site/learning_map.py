@@ -28,7 +28,7 @@ BOX_WIDTH, GUTTER = 218, 22
 BOX_HEIGHT, GAP = 74, 26
 BAND_TITLE, BAND_GAP = 30, 14
 WIDTH = 2 * MARGIN + COLUMNS * BOX_WIDTH + (COLUMNS - 1) * GUTTER
-LETTERS, LINES = 29, 3  # in a line of a box, and lines
+LETTERS, LINES = 27, 3  # in a line of a box, and lines
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,13 @@ class LearningMap(BookDirective):
         places, bands = layout(parts, needs)
         titles = {part["part"]: part["title"] for part in syllabus()}
         names = {chapter.slug: chapter.header.title for chapter in found}
-        shown = [
-            f'<g class="part-{band.part}"><rect class="band" x="1" y="{band.top + 1}" width="{WIDTH - 2}" '
-            f'height="{band.height}" rx="6"/><text class="part" x="{MARGIN}" y="{band.top + 20}">'
-            f"{escape(titles.get(band.part, band.part))}</text></g>"
+        grounds = [
+            f'<rect class="band part-{band.part}" x="1" y="{band.top + 1}" width="{WIDTH - 2}" '
+            f'height="{band.height}" rx="6"/>'
+            for band in bands
+        ]
+        heads = [
+            f'<text class="part" x="{MARGIN}" y="{band.top + 20}">{escape(titles.get(band.part, band.part))}</text>'
             for band in bands
         ]
         arrows = [
@@ -171,7 +174,8 @@ class LearningMap(BookDirective):
             '<title id="map-title">The chapters and what each needs</title>'
             '<desc id="map-says">Every box is a link to a chapter and says what it needs. The boxes are in the order '
             "of reading, and a list of the same follows.</desc>"
-            f'{"".join(shown)}<g class="arrows" aria-hidden="true">{"".join(arrows)}</g>{"".join(boxes)}</svg></div>'
+            f'{"".join(grounds)}<g class="arrows" aria-hidden="true">{"".join(arrows)}</g>'
+            f"{''.join(heads)}{''.join(boxes)}</svg></div>"
         )
 
     def box(self, chapter: Chapter, place: Place, needs: list[str]) -> str:
