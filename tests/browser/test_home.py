@@ -113,11 +113,12 @@ def test_list_beside_the_map_has_every_chapter_once(fresh, book):
     assert sorted(titles) == sorted(chapter.header.title for chapter in book)
 
 
-def test_map_on_a_phone_scrolls_in_its_own_box(visit):
-    page = visit(HOME, 390).page
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_map_on_a_phone_scrolls_in_its_own_box(visit, width):
+    page = visit(HOME, width).page
     wide, narrow = page.locator(".learning-map").evaluate("e => [e.scrollWidth, e.clientWidth]")
     assert wide > narrow
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".learning-map").get_attribute("tabindex") == "0"
 
 
