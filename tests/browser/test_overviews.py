@@ -86,13 +86,3 @@ def test_page_for_unknown_addresses_leads_back(browser, origin, book):
     page.locator("button").click()
     page.wait_for_url("**/search.html?q=rotary")
     page.close()
-
-
-def test_learning_map_shows_every_chapter_once(visit, book):
-    titles = visit("book/index.html").page.locator(".learning-map .title").all_inner_texts()
-    assert sorted(titles) == sorted(chapter.header.title for chapter in book)
-
-
-def test_totals_on_the_first_page(visit, book):
-    shown = visit("book/index.html").page.locator(".totals").inner_text()
-    assert shown.startswith(f"{len(book)} of 47 chapters")

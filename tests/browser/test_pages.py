@@ -31,7 +31,8 @@ def test_one_search_field(visit, path):
 def test_internal_links_land(visit, origin, path):
     """Every link to an address within the site answers, and its fragment names an element of its page."""
     page = visit(path).page
-    hrefs = page.locator("a[href]").evaluate_all("all => all.map(a => a.href)")
+    address = "all => all.map(a => new URL(a.getAttribute('href'), document.baseURI).href)"
+    hrefs = page.locator("a[href]").evaluate_all(address)
     links = {link for link in hrefs if link.startswith(origin)}
     addresses = {link.partition("#")[0] for link in links}
     replies = {address: page.request.get(address) for address in addresses}

@@ -9,7 +9,8 @@ from lib.chapter.standalone import write_all
 
 from . import (
     api, assets, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
-    header_card, light, mathematics, needed_for, overviews, pages, published, references, search, sources,
+    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, progress, published,
+    references, search, sources,
 )  # fmt: skip
 
 LOGGER = logging.getLogger(__name__)
@@ -29,7 +30,11 @@ POST_TRANSFORMS = {300: cells.Folds, 410: mathematics.GluePunctuation}
 DIRECTIVES = {
     "totals": claims.Totals,
     "claims": claims.Claims,
-    "learning-map": overviews.LearningMap,
+    "claim-example": home.ClaimExample,
+    "learning-map": learning_map.LearningMap,
+    "paths": home.Paths,
+    "unwritten": home.Unwritten,
+    "progress": progress.ProgressTools,
     "digests": digests.Digests,
     "corrections": corrections.Corrections,
     "production": overviews.Production,
@@ -72,6 +77,8 @@ def setup(app):
     assets.setup(app)
     claims.setup(app)
     references.setup(app)
+    learning_map.setup(app)
+    progress.setup(app)
     light.setup(app)
     header_card.setup(app)
     needed_for.setup(app)

@@ -47,6 +47,10 @@ class BookDirective(SphinxDirective):
     def docname(self, chapter: Chapter) -> str:
         return self.env.path2doc(str(chapter.path))
 
+    def address(self, chapter: Chapter) -> str:
+        """The address of a chapter's page, from the page of the directive."""
+        return self.env.app.builder.get_relative_uri(self.env.docname, self.docname(chapter))
+
     def link(self, chapter: Chapter, text: str, target: str = "") -> nodes.reference:
         """A link to a chapter, or to an address within its page."""
         builder = self.env.app.builder
