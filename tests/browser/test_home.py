@@ -170,13 +170,13 @@ def test_everything_is_there_without_scripts(fresh, book):
 
 
 def test_home_is_light(origin, browser):
-    """160 KB on a first visit without MathJax, the page itself under 40 KB, as a server sends them."""
+    """160 KB on a first visit, the page itself under 40 KB, as a server sends them."""
     context = browser.new_context()
     page, asked = context.new_page(), set()
     page.on("request", lambda request: asked.add(request.url.split("?")[0].split("#")[0]))
     page.goto(f"{origin}/{HOME}", wait_until="networkidle")
     context.close()
-    names = [url.removeprefix(f"{origin}/") for url in asked if "/mathjax/" not in url]
+    names = [url.removeprefix(f"{origin}/") for url in asked]
     compress = {name: bytes if name.endswith((".woff", ".woff2")) else gzip.compress for name in names}
     sizes = {name: len(compress[name]((HTML / name).read_bytes())) for name in names}
     assert sum(sizes.values()) <= 160_000, sizes
