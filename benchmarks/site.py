@@ -81,8 +81,8 @@ def visit(browser: Browser, url: str, viewport: dict) -> tuple[Page, set[str]]:
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", LINE)
     asked = set()
     page.on("request", lambda request: asked.add(request.url.split("?")[0].split("#")[0]))
-    page.goto(url, wait_until="networkidle")
-    page.wait_for_timeout(1000)
+    page.goto(url, wait_until="load")
+    page.wait_for_timeout(1500)
     return page, asked
 
 

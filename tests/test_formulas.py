@@ -32,9 +32,29 @@ def test_one_text_for_each_size_and_one_path_for_all_bars(setter):
 
 def test_the_box_is_measured_in_heights_of_an_x(setter):
     html = markup.drawing(setter.typeset("x", display=False), breakable=True)
-    height = float(re.search(r'height="([\d.]+)ex"', html)[1])
-    assert height == pytest.approx(1, abs=0.03)
+    width, (*_, wide, high) = float(re.search(r'width="([\d.]+)ex"', html)[1]), re.search('viewBox="(.*?)"', html)[1].split()
+    assert width * int(high) / int(wide) == pytest.approx(1, abs=0.03)
     assert "vertical-align:-0.02" in html  # an x reaches 11 thousandths of an em below the line
+
+
+def test_letters_stand_where_mathjax_puts_them(setter):
+    """The steps from letter to letter, and their widths, lead to the places, to a thousandth of an em."""
+    typeset = setter.typeset(r"a_{ij}=\sum_{k}b_{ik}c_{kj}^2", display=True)
+    for scale in {glyph[4] for glyph in typeset["glyphs"]}:
+        placed = [("", width * scale, x, y) for _, width, x, y, size in typeset["glyphs"] if size == scale]
+        html = markup.text(round(1000 * scale), placed)
+        steps = {name: list(map(int, values.split())) for name, values in re.findall(r' (dx|dy)="([^"]*)"', html)}
+        at = [0, 0]
+        for i, (_, width, x, y) in enumerate(placed):
+            at = [at[k] + (steps.get(name, [])[i : i + 1] or [0])[0] for k, name in enumerate(("dx", "dy"))]
+            assert at == pytest.approx([x, y], abs=0.51)
+            at[0] += width
+
+
+def test_plain_characters_are_themselves_and_others_private(setter):
+    shown = letters(markup.drawing(setter.typeset(r"x<1+\log\alpha", display=False), breakable=False))
+    assert shown[:3] == "x&l" and "1+" in shown  # < is escaped
+    assert all("\ue000" <= letter for letter in shown[-4:])
 
 
 def test_a_letter_keeps_its_place_when_the_font_grows(tmp_path):
@@ -107,10 +127,10 @@ def test_mathml_has_what_is_heard(setter, tex, expected):
 
 
 def test_the_font_holds_the_glyphs_as_drawn(setter):
-    (index,) = {index for index, *_ in setter.typeset("x", display=False)["glyphs"]}
+    setter.typeset("x", display=False)
     sheet = font.style_sheet(setter.shapes)
     loaded = TTFont(io.BytesIO(base64.b64decode(re.search("base64,([^\"]+)", sheet)[1])))
-    name = loaded.getBestCmap()[markup.FIRST + index]
+    name = loaded.getBestCmap()[ord("x")]
     box = loaded["glyf"][name]
     assert (box.yMin, box.yMax) == (-11, 442) and loaded["hmtx"][name][0] == 572  # MathJax's x
     assert font.style_sheet(setter.shapes) == sheet, "the same glyphs give the same file"

@@ -7,20 +7,18 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.svgLib.path import parse_path
 
-from .markup import letter
-
 NAME = "formulas"
 
 
 def font(shapes: dict[str, list]) -> bytes:
-    """A WOFF font of glyphs given by index: outline as an SVG path, and width; 1000 units are an em."""
-    names = {index: f"g{index}" for index in sorted(shapes, key=int)}
+    """A WOFF font of glyphs given by character: outline as an SVG path, and width; 1000 units are an em."""
+    names = {character: f"g{character}" for character in sorted(shapes, key=int)}
     builder = FontBuilder(1000, isTTF=True)
     builder.setupGlyphOrder([".notdef", *names.values()])
-    builder.setupCharacterMap({ord(letter(int(index))): name for index, name in names.items()})
+    builder.setupCharacterMap({int(character): name for character, name in names.items()})
     glyphs, widths = {".notdef": TTGlyphPen(None).glyph()}, {".notdef": (500, 0)}
-    for index, name in names.items():
-        outline, width = shapes[index]
+    for character, name in names.items():
+        outline, width = shapes[character]
         pen = TTGlyphPen(None)
         parse_path(outline, pen)
         glyphs[name], widths[name] = pen.glyph(), (width, 0)

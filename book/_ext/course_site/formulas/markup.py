@@ -1,16 +1,11 @@
-"""A typeset formula as SVG: the glyphs of one size are one text with a place for each letter, all bars are one path."""
+"""A typeset formula as SVG: the glyphs of one size are one text, all bars are one path."""
 
 from html import escape
 from itertools import pairwise
 
-FIRST = 0xE000  # glyphs are letters of Unicode's private area, in MathJax's order
 X_HEIGHT = 442  # of MathJax's fonts; formulas are measured by the height of an x in the text around them
 WIDE, WIDER = 8000, 10000  # above the one, a formula within a line may be broken after a relation; above the other, after
 # a sign or a comma as well
-
-
-def letter(index: int) -> str:
-    return chr(FIRST + index)
 
 
 def typed(tex: str) -> str:
@@ -20,20 +15,29 @@ def typed(tex: str) -> str:
 
 def texts(glyphs: list[list[float]]) -> str:
     by_scale = {}
-    for index, x, y, scale in glyphs:
-        by_scale.setdefault(round(1000 * scale), []).append((letter(index), round(x), round(y)))
-    return "".join(text(size, *zip(*placed, strict=True)) for size, placed in by_scale.items())
+    for character, width, x, y, scale in glyphs:
+        by_scale.setdefault(round(1000 * scale), []).append((chr(character), width * scale, x, y))
+    return "".join(text(size, placed) for size, placed in by_scale.items())
 
 
-def text(size: int, letters: tuple[str], xs: tuple[int], ys: tuple[int]) -> str:
-    heights = ys if len(set(ys)) > 1 else ys[:1]
-    attributes = {"x": " ".join(map(str, xs))}
-    if any(heights):
-        attributes["y"] = " ".join(map(str, heights))
-    if size != 1000:
-        attributes["style"] = f"font-size:{size}px"
-    written = "".join(f' {name}="{value}"' for name, value in attributes.items())
-    return f"<text{written}>{''.join(letters)}</text>"
+def text(size: int, placed: list[tuple[str, float, float, float]]) -> str:
+    """Letters of one size: the place of the first, and how far each stands from where the one before it ends."""
+    _, _, x, y = placed[0]
+    dx, dy, end, height = [round(x)], [round(y)], round(x), round(y)
+    for (_, width, *_), (_, _, x, y) in pairwise(placed):
+        end += width
+        dx.append(round(x - end))
+        dy.append(round(y - height))
+        end, height = end + dx[-1], height + dy[-1]
+    moves = "".join(f' {name}="{values}"' for name, steps in (("dx", dx), ("dy", dy)) if (values := without_end(steps)))
+    style = f' style="font-size:{size}px"' if size != 1000 else ""
+    return f"<text{moves}{style}>{escape(''.join(letter for letter, *_ in placed))}</text>"
+
+
+def without_end(steps: list[int]) -> str:
+    """The steps up to the last that is not 0."""
+    last = max((i for i, step in enumerate(steps) if step), default=-1)
+    return " ".join(map(str, steps[: last + 1]))
 
 
 def path(bars: list[list[float]]) -> str:
@@ -49,7 +53,7 @@ def svg(left: float, right: float, typeset: dict, glyphs: list, bars: list) -> s
         return f"{length / X_HEIGHT:.3f}".rstrip("0").rstrip(".") + "ex"
 
     return (
-        f'<svg class="formula" aria-hidden="true" width="{ex(right - left)}" height="{ex(height)}" '
+        f'<svg class="formula" aria-hidden="true" width="{ex(right - left)}" '
         f'style="vertical-align:{ex(-top - height)}" viewBox="{left:.0f} {top:.0f} {right - left:.0f} {height:.0f}">'
         f"{texts(glyphs)}{path(bars)}{rest}</svg>"
     )
@@ -73,7 +77,7 @@ def drawing(typeset: dict, breakable: bool) -> str:
         def within(x, begin=begin, end=end, first=first, last=last):
             return (first or x >= begin) and (last or x < end)
 
-        glyphs = [glyph for glyph in typeset["glyphs"] if within(glyph[1])]
+        glyphs = [glyph for glyph in typeset["glyphs"] if within(glyph[2])]
         bars = [bar for bar in typeset["bars"] if within(bar[0])]
         pieces.append(svg(begin, end, typeset, glyphs, bars))
     return "<wbr>".join(pieces)

@@ -3,23 +3,38 @@
 //
 //   node typeset.cjs FOLDER_OF_MATHJAX
 //
-// A formula is placed glyphs [index, x, y, scale] (`glyphs`), bars [x, y, width, height] (`bars`), what is neither as
+// A formula is placed glyphs [character, width, x, y, scale] (`glyphs`), bars [x, y, width, height] (`bars`), what is neither as
 // SVG with y upwards (`rest`), its box, places where a line may break (`breaks`: x, whether after a relation), its MathML,
 // and what is wrong with it (`error`). What the glyphs of a
-// formula look like stands in `shapes`, the first time that each is used: index, outline, width.
+// formula look like stands in `shapes`, the first time that each is used: character, outline, width.
 
 const fs = require('fs');
 const readline = require('readline');
 
+const PRIVATE = 0xe000; // Unicode's private area, for glyphs that are no plain character
 const RELATIONS = '=<>≤≥≈∼≃≅≡∝→←↔⇒⇔∈∉⊂⊆≪≫≠↦∣∥:';
 const SIGNS = '+−±×·⋅∘⊗⊙,';
 
-/** MathJax's glyphs numbered in the order of its fonts, by outline: [index, width]. */
-function numberGlyphs(font) {
-  const glyphs = new Map();
+const ITALIC_A = 0x1d434, ITALIC_a = 0x1d44e, ITALIC_h = 0x210e;
+
+/** The plain character of an italic letter, a digit or a mark of ASCII; undefined for everything else. */
+function plain(code) {
+  if (code === ITALIC_h) return 0x68;
+  if (code >= ITALIC_A && code < ITALIC_A + 26) return 0x41 + code - ITALIC_A;
+  if (code >= ITALIC_a && code < ITALIC_a + 26) return 0x61 + code - ITALIC_a;
+  if (code > 0x20 && code < 0x7f && !/[A-Za-z]/.test(String.fromCodePoint(code))) return code;
+}
+
+/** By outline of each of MathJax's glyphs: its character in the font of the formulas, and its width. */
+function characters(font) {
+  const glyphs = new Map(), taken = new Set();
   for (const {chars} of Object.values(font.variant)) {
-    for (const [, , width, options] of Object.values(chars)) {
-      if (options?.p && !glyphs.has(options.p)) glyphs.set(options.p, [glyphs.size, Math.round(1000 * width)]);
+    for (const [code, [, , width, options]] of Object.entries(chars)) {
+      if (!options?.p || glyphs.has(options.p)) continue;
+      const wanted = plain(Number(code));
+      const character = wanted && !taken.has(wanted) ? wanted : PRIVATE + glyphs.size;
+      taken.add(character);
+      glyphs.set(options.p, [character, Math.round(1000 * width)]);
     }
   }
   return glyphs;
@@ -45,7 +60,7 @@ class Typesetter {
   constructor(MathJax) {
     this.MathJax = MathJax;
     this.dom = MathJax.startup.adaptor;
-    this.numbered = numberGlyphs(MathJax.startup.output.font);
+    this.glyphs = characters(MathJax.startup.output.font);
     this.shown = new Set();
   }
 
@@ -65,15 +80,15 @@ class Typesetter {
     const kind = dom.kind(node);
     found.error ||= get('data-mjx-error') || '';
     const plain = dom.allAttributes(node).every(({name}) => /^(transform|data-.*)$/.test(name));
-    const numbered = kind === 'path' && this.numbered.get(get('d').slice(1, -1));
+    const glyph = kind === 'path' && this.glyphs.get(get('d').slice(1, -1));
     if (kind === 'g' && here && plain) {
       dom.childNodes(node).forEach((child) => this.flatten(child, here));
-    } else if (numbered && here) {
-      const [index, width] = numbered;
+    } else if (glyph && here) {
+      const [character, width] = glyph;
       const [x, y, scale] = here;
-      found.glyphs.push([index, x, -y, scale]);
-      if (!this.shown.has(index)) found.shapes.push([index, get('d'), width]);
-      this.shown.add(index);
+      found.glyphs.push([character, width, x, -y, scale]);
+      if (!this.shown.has(character)) found.shapes.push([character, get('d'), width]);
+      this.shown.add(character);
     } else if (kind === 'path' && !get('d')) {
       return; // a mark that is heard, not seen
     } else if (kind === 'rect' && here) {

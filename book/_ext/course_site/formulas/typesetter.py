@@ -34,7 +34,7 @@ def node_runs() -> bool:
 
 
 class Typesetter:
-    """Formulas by text and form, and the shapes of the glyphs they use: by index the outline and the width."""
+    """Formulas by text and form, and the shapes of the glyphs they use: by character the outline and the width."""
 
     def __init__(self, path: Path, fingerprint: str):
         """What `path` holds is used if it was made with the same fingerprint."""
@@ -56,8 +56,8 @@ class Typesetter:
         formulas = self.kept["formulas"].setdefault("display" if display else "inline", {})
         if tex not in formulas:
             answer = self.ask({"tex": tex, "display": display})
-            for index, outline, width in answer.pop("shapes"):
-                self.shapes[str(index)] = [outline, width]
+            for character, outline, width in answer.pop("shapes"):
+                self.shapes[str(character)] = [outline, width]
             formulas[tex] = answer
         return formulas[tex]
 
