@@ -7,7 +7,7 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, search
+from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, screens, search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ def setup(app):
     assets.setup(app)
     claims.setup(app)
     references.setup(app)
+    screens.setup(app)
     light.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
