@@ -7,7 +7,8 @@ from sphinx.util import logging
 from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
-from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, references, screens, search
+from . import assets, callouts, cells, claims, header_card, light, mathematics, overviews, paper, references, screens
+from . import search
 
 LOGGER = logging.getLogger(__name__)
 
@@ -63,5 +64,6 @@ def setup(app):
     references.setup(app)
     screens.setup(app)
     light.setup(app)
+    paper.setup(app)
     search.setup(app)
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
