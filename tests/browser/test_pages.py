@@ -1,7 +1,5 @@
 """What holds for every page."""
 
-import pytest
-
 
 def test_first_address_leads_to_the_first_page(visit):
     assert visit("index.html").page.url.endswith("/book/index.html")
@@ -23,12 +21,6 @@ def test_mathematics_is_rendered(visit, path):
     assert page.locator("mjx-merror").count() == 0
     untouched = page.locator(".math").evaluate_all("all => all.filter(e => !e.querySelector('mjx-container')).length")
     assert untouched == 0
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_page_does_not_scroll_sideways(visit, path, width):
-    page = visit(path, width).page
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
 
 
 def test_one_search_field(visit, path):
