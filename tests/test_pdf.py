@@ -9,7 +9,8 @@ from bs4 import BeautifulSoup
 from lib.chapter.book import pages
 
 PAGES = ["book/start/index", "book/part/one", "book/part/two"]
-HEAD = """<link rel="stylesheet" href="../../_static/a.css?v=1"><link rel="stylesheet" href="../../_static/b.css" media="print">
+HEAD = """<link rel="stylesheet" href="../../_static/a.css?v=1">
+<link rel="stylesheet" href="../../_static/b.css" media="print">
 <script src="../../_static/course.js"></script><script src="../../_static/mathjax/tex.js"></script>"""
 TEXT = """<h1 id="title">One<a class="headerlink" href="#title">#</a></h1>
 <a id="a1" href="#eq-1" aria-describedby="title eq-1">(1)</a> <a id="a2" href="two.html#eq-1">(1) of Two</a>

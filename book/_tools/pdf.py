@@ -20,6 +20,7 @@ LEFT_OUT = ".headerlink, .header-card .buttons, .header-card .notes, .copybtn, f
 FOOTER = '<p style="width: 100%; text-align: center; font-size: 8pt"><span class="pageNumber"></span></p>'
 STYLE = """
 .page { break-before: page; }
+h1, h2, h3 { padding-top: 4px; } /* Chromium lists a heading that touches a page's edge twice in the outline's words */
 .book-title { padding-top: 8cm; text-align: center; }
 .book-contents ul { list-style: none; padding-left: 1.5rem; }
 """
@@ -40,7 +41,7 @@ def anchor(page: str, name: str = "") -> str:
 
 
 def moved(link: str, page: str, pages: list[str], site: Path, target: Path) -> str:
-    """What a link of a page becomes in the whole book: links between its pages stay within it, others keep their goal."""
+    """What a link of a page becomes in the whole book: those between its pages stay within it."""
     if re.match(r"[a-z][a-z0-9+.-]*:|//", link):
         return link
     path, _, name = link.partition("#")

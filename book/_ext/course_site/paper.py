@@ -10,7 +10,8 @@ _LIGHT = re.compile(r'html\[data-theme="?light"?\]( \.highlight[^{},]*)?\s*\{([^
 
 def light_on_paper(style: str) -> str:
     """A style sheet's light colours as rules for dark mode, to be used in print."""
-    return "".join(f'html[data-theme="dark"]{place.rstrip()}{{{rule.strip()}}}\n' for place, rule in _LIGHT.findall(style))
+    found = _LIGHT.findall(style)
+    return "".join(f'html[data-theme="dark"]{place.rstrip()}{{{rule.strip()}}}\n' for place, rule in found)
 
 
 def write_style(app, exception):
