@@ -9,7 +9,7 @@ BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help site read test notebooks browser sweep mutants contract chapter run lab publish links clean bench
+.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ site: .venv/.site  ## build the website; warnings are errors
 
 read: .venv/.site  ## serve the built website on this computer
 	@$(TOOL)/read.py
+
+pdf: .venv/.tests  ## print the built website as one PDF, _build/book.pdf
+	@$(TOOL)/pdf.py
 
 test: .venv/.tests  ## prove everything: lib, the contract, standalone notebooks, every chapter's outputs
 	@echo "Testing lib, the contract and the standalone notebooks"

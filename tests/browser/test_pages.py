@@ -1,7 +1,5 @@
 """What holds for every page."""
 
-import pytest
-
 
 def test_first_address_leads_to_the_first_page(visit):
     assert visit("index.html").page.url.endswith("/book/index.html")
@@ -18,11 +16,7 @@ def test_no_console_error(visit, path):
     assert visit(path).errors == []
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_page_does_not_scroll_sideways(visit, path, width):
-    page = visit(path, width).page
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-
+@@
 
 def test_one_search_field(visit, path):
     assert visit(path).page.locator(".search-button-field:visible, form.bd-search:visible").count() == 1

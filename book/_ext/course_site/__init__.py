@@ -9,8 +9,8 @@ from lib.chapter.standalone import write_all
 
 from . import (
     api, assets, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
-    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, progress, published,
-    references, search, sources,
+    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, progress, published,
+    references, screens, search, sources,
 )  # fmt: skip
 
 LOGGER = logging.getLogger(__name__)
@@ -79,7 +79,9 @@ def setup(app):
     references.setup(app)
     learning_map.setup(app)
     progress.setup(app)
+    screens.setup(app)
     light.setup(app)
+    paper.setup(app)
     header_card.setup(app)
     needed_for.setup(app)
     search.setup(app)
