@@ -68,19 +68,6 @@ def test_figures_have_captions_and_alternative_texts(visit, chapter):
     assert page.locator("figure figcaption").count() == page.locator("figure").count() > 0
 
 
-def test_wide_formulas_scroll_in_their_own_box(visit, chapter):
-    """On a telephone, the left end of every formula can be reached."""
-    page = visit(chapter, width=390).page
-    hidden = page.locator("div.math").evaluate_all(
-        """all => all.filter(box => box.checkVisibility()).filter(box => {
-             box.scrollLeft = 0;
-             const formula = box.querySelector('svg.formula');
-             return formula.getBoundingClientRect().left < box.getBoundingClientRect().left - 1;
-           }).length"""
-    )
-    assert hidden == 0
-
-
 def test_search_finds_the_chapter(origin, browser, chapter):
     words = re.findall(r"[A-Za-z]{4,}", chapter.header.title)
     page = browser.new_page()

@@ -16,8 +16,6 @@ def test_no_console_error(visit, path):
     assert visit(path).errors == []
 
 
-@@
-
 def test_one_search_field(visit, path):
     assert visit(path).page.locator(".search-button-field:visible, form.bd-search:visible").count() == 1
 

@@ -23,11 +23,18 @@ PROBLEMS = """() => {
     if (!element.checkVisibility({ visibilityProperty: true })) return;
     const box = element.getBoundingClientRect();
     if (box.width && box.height && (box.right > edge + 1 || box.left < -1)) say("over the page's edge", element);
-    if (element.matches("mjx-container, svg") || getComputedStyle(element).overflowX !== "visible") return;
+    if (element.matches("svg") || getComputedStyle(element).overflowX !== "visible") return;
     for (const child of element.children) walk(child);
   };
   walk(document.querySelector(".bd-article-container"));
   walk(document.querySelector(".bd-header-article"));
+
+  for (const mark of document.querySelectorAll(".equation-number, .bd-article span.math:not(table *) > svg")) {
+    const column = mark.closest(".equation") ?? mark.closest(":not(span, svg, em, strong, a)");
+    if (mark.checkVisibility() && mark.getBoundingClientRect().right > column.getBoundingClientRect().right + 1) {
+      say("cut off", mark.closest("[data-tex]") ?? mark);
+    }
+  }
 
   for (const table of document.querySelectorAll(".bd-article table")) {
     const column = table.parentElement.clientWidth;
@@ -38,7 +45,7 @@ PROBLEMS = """() => {
     }
   }
 
-  for (const box of document.querySelectorAll(".bd-article :not(mjx-container, mjx-container *, svg *, pre *)")) {
+  for (const box of document.querySelectorAll(".bd-article :not(math, math *, svg, svg *, pre *)")) {
     const style = getComputedStyle(box);
     if (!["auto", "scroll"].includes(style.overflowX) || !box.checkVisibility()) continue;
     if (box.scrollHeight > box.clientHeight) {
@@ -55,7 +62,6 @@ PROBLEMS = """() => {
 def test_everything_fits_at_every_width(browser, origin, path):
     page = browser.new_page()
     page.goto(f"{origin}/{path}", wait_until="networkidle")
-    page.evaluate("window.MathJax?.startup?.promise.then(() => true)")
     page.add_style_tag(content="* { transition: none !important; }")
     page.evaluate("document.querySelectorAll('.bd-article details').forEach(fold => (fold.open = true))")
     problems = []
