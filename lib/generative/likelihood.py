@@ -21,10 +21,10 @@ def divergence(
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch"]]:
     """field(x), and the trace of its Jacobian row by row: exact, or Hutchinson's mean of uᵀ J u over `probes`.
 
-    What field makes of one row may not depend on another. The exact trace costs d rows for one and suits small d; a probe
-    costs one. Their entries have mean 0, variance 1 and are independent: signs give the smaller variance,
-    2 (‖S‖² - Σ S_ii²) for the symmetric part S of J, normal numbers 2 ‖S‖². Both results carry gradients, to x and
-    to what the field is made of, only if `differentiable` says so.
+    What field makes of one row may not depend on another. The exact trace costs d rows for one and suits small d; a
+    probe costs one. Their entries have mean 0, variance 1 and are independent: signs give the smaller variance, 2
+    (‖S‖² - Σ S_ii²) for the symmetric part S of J, normal numbers 2 ‖S‖². Both results carry gradients, to x and to
+    what the field is made of, only if `differentiable` says so.
     """
     size = math.prod(x.shape[1:])
     if probes is None:

@@ -1,9 +1,9 @@
 """Gaussian mixtures, and what is seen of them through noise: density, score, denoiser and posterior, all exact.
 
-Data x_0 from Σ_k w_k N(μ_k, Σ_k) and noise z from N(0, I) give x = α x_0 + σ z, again a mixture: the means are α μ_k, the
-covariances α² Σ_k + σ² I have the axes of Σ_k, so that no noise level needs a new decomposition. Each method below takes
-this α and σ; without them it speaks of the data themselves. Both are one number for all, or one for each row of x.
-Everything is computed in float64 and returned in the dtype of x, and can be differentiated with respect to x.
+Data x_0 from Σ_k w_k N(μ_k, Σ_k) and noise z from N(0, I) give x = α x_0 + σ z, again a mixture: the means are α μ_k,
+the covariances α² Σ_k + σ² I have the axes of Σ_k, so that no noise level needs a new decomposition. Each method below
+takes this α and σ; without them it speaks of the data themselves. Both are one number for all, or one for each row of
+x. Everything is computed in float64 and returned in the dtype of x, and can be differentiated with respect to x.
 """
 
 import math
@@ -22,9 +22,9 @@ Factor = float | Float[Tensor, "*rows"]
 class GaussianMixture:
     """Σ_k w_k N(μ_k, Σ_k) in R^d, from weights (k,), means (k, d) and covariances, all float64.
 
-    `covariances` has the shape (k,) for multiples of the identity, (k, d) for diagonals, or (k, d, d). A variance may be 0:
-    with equal weights and covariances 0, the mixture is a data set. Weights that are negative or do not sum to one, and
-    covariances that are not symmetric and positive semidefinite, raise a `ValueError`.
+    `covariances` has the shape (k,) for multiples of the identity, (k, d) for diagonals, or (k, d, d). A variance may
+    be 0: with equal weights and covariances 0, the mixture is a data set. Weights that are negative or do not sum to
+    one, and covariances that are not symmetric and positive semidefinite, raise a `ValueError`.
     """
 
     @checked
@@ -214,7 +214,8 @@ def _not_negative(name, factor, x):
         return factor
     factor = per_row(name, factor.double(), x)
     if not torch.all((factor >= 0) & (factor < math.inf)):
-        raise ValueError(f"{name} must be finite and not negative, got {factor.min().item():g} to {factor.max().item():g}")
+        low, high = factor.min().item(), factor.max().item()
+        raise ValueError(f"{name} must be finite and not negative, got {low:g} to {high:g}")
     return factor[..., None] if factor.ndim else factor
 
 

@@ -1,4 +1,4 @@
-"""lib.generative's paths, conversions and solvers against diffusers' schedulers: DDIM, EDM, Heun, flow matching, score SDE."""
+"""lib.generative's paths and solvers against diffusers' schedulers: DDIM, EDM, Heun, flow matching, score SDE."""
 
 import pytest
 import torch

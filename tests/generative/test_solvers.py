@@ -1,4 +1,4 @@
-"""lib.generative.solvers and likelihood: orders on known solutions, laws of Langevin and of the reverse SDE, exact likelihoods."""
+"""lib.generative.solvers and likelihood: orders, laws of Langevin and of the reverse SDE, exact likelihoods."""
 
 import math
 
@@ -197,7 +197,8 @@ def test_langevins_stationary_variance(step):
 
 def test_langevin_diverges_beyond_its_longest_step():
     """From ε = 2 s² on; the state's error says so once it has overflowed."""
-    states = [s.abs().mean().item() for s in langevin_states(lambda x: -x, torch.ones(100, 1).double(), 2.1, 60, generator())]
+    chains = langevin_states(lambda x: -x, torch.ones(100, 1).double(), 2.1, 60, generator())
+    states = [state.abs().mean().item() for state in chains]
     assert states[-1] > 10 * states[1]
     with pytest.raises(FloatingPointError, match="the state is not finite at"):
         langevin(lambda x: -x, torch.ones(2, 1).double(), 1e10, 40, generator())
@@ -214,7 +215,7 @@ def test_a_correction_has_the_ratio_that_was_asked_for():
 
 
 def test_corrections_keep_the_law_and_mend_a_coarse_predictor():
-    """VE by Euler steps of its flow in σ: with corrections, closer to the data's law (Cramér–von Mises, exact score)."""
+    """VE by Euler steps of its flow in σ: with corrections, closer to the data's law (Cramér–von Mises)."""
     mixture, path = two_modes(), VE(0.01, 10.0)
     field = flow(path, mixture)
     law, times, noise = mixture.push_forward(1.0, 0.01), time_grid(30), 10 * randn(2000, 1)
@@ -258,7 +259,8 @@ def test_generators_decide_everything():
         "pc": lambda g: predictor_corrector(lambda x, t, to: x, lambda x, t: -x, x, times, 0.1, g),
     }
     for call in calls.values():
-        assert torch.equal(call(generator(1)), call(generator(1))) and not torch.equal(call(generator(1)), call(generator(2)))
+        one, again, other = call(generator(1)), call(generator(1)), call(generator(2))
+        assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 def test_with_times_hands_a_time_to_each_row():
@@ -274,8 +276,9 @@ def test_the_divergence_is_the_trace_of_autograds_jacobian(number, shape):
     weights, x = randn(size, size, number=number), randn(6, *shape, number=number + 100)
     field = lambda x: (x.flatten(1).sin() @ weights).reshape(x.shape) * x  # noqa: E731
     value, trace = divergence(field, x)
-    want = [torch.autograd.functional.jacobian(lambda row: field(row[None])[0], row).reshape(size, size).trace() for row in x]
-    torch.testing.assert_close(trace, torch.stack(want), atol=1e-12, rtol=1e-12)
+    jacobians = [torch.autograd.functional.jacobian(lambda row: field(row[None])[0], row) for row in x]
+    want = torch.stack([jacobian.reshape(size, size).trace() for jacobian in jacobians])
+    torch.testing.assert_close(trace, want, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(value, field(x), atol=1e-13, rtol=0)
 
 
