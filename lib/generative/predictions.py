@@ -26,9 +26,10 @@ def convert(
 ) -> Float[Tensor, "batch *shape"]:
     """Make of one prediction at x_t another: noise ε, data x_0, score ∇ log p_t, or the velocity of the flow.
 
-    The flow is the probability-flow ODE. All say the same: x_t = α x_0 + σ ε, score = -ε/σ, velocity = α' x_0 + σ' ε = f x_t - g²/2 · score. Each is linear
-    in x_t and `value`; where a factor is infinite (noise tells nothing of the data where α = 0, nor data of the noise
-    where σ = 0) a `ValueError` names t. Computed in float64, returned in the dtype of x_t.
+    The flow is the probability-flow ODE. All say the same: x_t = α x_0 + σ ε, score = -ε/σ, velocity = α' x_0 + σ' ε =
+    f x_t - g²/2 · score. Each is linear in x_t and `value`; where a factor is infinite (noise tells nothing of the data
+    where α = 0, nor data of the noise where σ = 0) a `ValueError` names t. Computed in float64, returned in the dtype
+    of x_t.
     """
     t = in_clock(t)
     if given == wanted:
