@@ -104,9 +104,14 @@ class GaussianMixture:
         self, x: Float[Tensor, "batch dim"], alpha: Factor = 1.0, sigma: Factor = 0.0
     ) -> Float[Tensor, "batch dim"]:
         """E[x_0 | x], by Bayes in each component: the best prediction of the data, in the mean square."""
-        logs, offsets, variances, factor = self._components(x, alpha, sigma)
-        means = self.means + self._turned_back(factor * self._variances / variances * offsets)
-        return _mean_of(logs, means).to(x.dtype)
+        return self._expectation(x, alpha, sigma, 1.0, 0.0)
+
+    @checked
+    def expectation(
+        self, x: Float[Tensor, "batch dim"], alpha: Factor, sigma: Factor, of_data: Factor, of_noise: Factor
+    ) -> Float[Tensor, "batch dim"]:
+        """E[a x_0 + b z | x] in one pass, with a = `of_data` and b = `of_noise`: a velocity, if they are α' and σ'."""
+        return self._expectation(x, alpha, sigma, of_data, of_noise)
 
     @checked
     def posterior(self, x: Float[Tensor, "dim"], alpha: float = 1.0, sigma: float = 0.0) -> "GaussianMixture":
@@ -148,6 +153,12 @@ class GaussianMixture:
         z = torch.randn(count, self.dim, generator=generator, dtype=torch.float64)
         steps = self._variances.sqrt()[chosen] * z
         return self.means[chosen] + (steps if self._axes is None else (self._axes[chosen] @ steps[..., None])[..., 0])
+
+    def _expectation(self, x, alpha, sigma, a, b):
+        logs, offsets, variances, factor = self._components(x, alpha, sigma)
+        a, b, sigma = (_shaped(name, v, x) for name, v in (("of_data", a), ("of_noise", b), ("sigma", sigma)))
+        slopes = (a * factor * self._variances + b * sigma) / variances
+        return _mean_of(logs, a * self.means + self._turned_back(slopes * offsets)).to(x.dtype)
 
     def _components(self, x, alpha, sigma):
         """log(w_k p_k(x)) (n, k), x - α μ_k and variances along the components' axes (…, k, d), and α as a factor."""
@@ -211,11 +222,17 @@ def _mean_of(logs, values):
 def _not_negative(name, factor, x):
     if not isinstance(factor, Tensor):
         require_not_negative(name, factor)
-        return factor
-    factor = per_row(name, factor.double(), x)
-    if not torch.all((factor >= 0) & (factor < math.inf)):
+    elif not torch.all((factor >= 0) & (factor < math.inf)):
         low, high = factor.min().item(), factor.max().item()
         raise ValueError(f"{name} must be finite and not negative, got {low:g} to {high:g}")
+    return _shaped(name, factor, x)
+
+
+def _shaped(name, factor, x):
+    """A factor that multiplies what is (n, k, d)."""
+    if not isinstance(factor, Tensor):
+        return factor
+    factor = per_row(name, factor.double(), x)
     return factor[..., None] if factor.ndim else factor
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from lib.course.ranges import require_not_negative
 from lib.course.shapes import checked
 from lib.generative.clock import Time, combine, in_clock, shown
+from lib.generative.mixtures import GaussianMixture
 from lib.generative.paths import GaussianPath
 
 Prediction = Literal["noise", "data", "score", "velocity"]
@@ -58,6 +59,22 @@ _CONVERSIONS = {
         -p._alpha(t) / (p._sigma(t) * p._turning(t)),
     ),
 }
+
+
+@checked
+def exact_flow(path: GaussianPath, mixture: GaussianMixture) -> Callable[[Tensor, float], Tensor]:
+    """The field (x, t) of the probability-flow ODE for data from a mixture: E[α' x_0 + σ' ε | x_t], for a number t.
+
+    It is finite on all of [0, 1]: f x - g²/2 · score before t = 1/2, where σ' may be infinite, and after it as it stands.
+    """
+
+    def field(x, t):
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        if t < 0.5:
+            return convert(path, mixture.score(x, alpha, sigma), x, t, "score", "velocity")
+        return mixture.expectation(x, alpha, sigma, path.alpha_rate(t), path.sigma_rate(t))
+
+    return field
 
 
 @checked

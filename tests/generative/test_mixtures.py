@@ -101,6 +101,16 @@ def test_tweedies_formula(kind, number):
     torch.testing.assert_close(mixture.denoise(x, alpha, sigma), want, atol=1e-10, rtol=1e-10)
 
 
+@every_case
+def test_one_pass_expects_data_and_noise_together(kind, number):
+    mixture, rng = random_mixture(kind, number)
+    x, (alpha, sigma, a, b) = 2 * normal(rng, 20, mixture.dim), rng.uniform(0.1, 2, 4)
+    want = a * mixture.denoise(x, alpha, sigma) - b * sigma * mixture.score(x, alpha, sigma)
+    torch.testing.assert_close(mixture.expectation(x, alpha, sigma, a, b), want, atol=1e-11, rtol=1e-11)
+    rows = [torch.full((20,), v, dtype=torch.float64) for v in (alpha, sigma, a, b)]
+    torch.testing.assert_close(mixture.expectation(x, *rows), want, atol=1e-11, rtol=1e-11)
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 def test_each_row_may_have_its_own_noise(kind):
     mixture, rng = random_mixture(kind, 3)

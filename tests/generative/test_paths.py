@@ -10,7 +10,7 @@ import torch
 
 from lib.generative.mixtures import GaussianMixture, ring_mixture
 from lib.generative.paths import EDM, VE, VP, Cosine, RectifiedFlow, SubVP
-from lib.generative.predictions import convert, reverse_sde
+from lib.generative.predictions import convert, exact_flow, reverse_sde
 
 PATHS = [VP(), VP(0.5, 0.5), SubVP(), VE(), EDM(), EDM(0.01, 10.0, 3.0), RectifiedFlow(), Cosine()]
 KINDS = ("noise", "data", "score", "velocity")
@@ -151,6 +151,21 @@ def test_on_a_mixture_conversions_turn_score_and_denoiser_into_each_other(path):
         close(convert(path, score, x, t, "score", "data"), data, atol=1e-9 * (1 + sigma.item()))
         velocity = path.alpha_rate(t) * data - path.sigma_rate(t) * sigma * score
         close(convert(path, score, x, t, "score", "velocity"), velocity, rtol=1e-9, atol=1e-9)
+
+
+@every_path
+def test_the_exact_flow_is_what_denoiser_and_score_say(path):
+    """α' E[x_0 | x] + σ' E[ε | x] at random times on both sides of one half, and finite at both ends."""
+    mixture, x = ring_mixture(5, 1.0, 0.3), normal(np.random.default_rng(6), 30, 2)
+    field = exact_flow(path, mixture)
+    for t in times(6, 0.01, 0.99, 20).tolist():
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        x_t = (alpha + sigma) * x
+        data, score = mixture.denoise(x_t, alpha, sigma), mixture.score(x_t, alpha, sigma)
+        want = path.alpha_rate(t) * data - path.sigma_rate(t) * sigma * score
+        close(field(x_t, t), want, rtol=1e-9, atol=1e-10 * (1 + want.abs().max().item()))
+    assert field(x, 0.0).isfinite().all() and field(x, 1.0).isfinite().all()
+    close(field(x, 0.5), field(x, 0.5 - 1e-12), rtol=1e-8, atol=1e-8)
 
 
 INFINITE = {  # what has no value at an end
