@@ -363,7 +363,7 @@ def test_bad_input_is_refused():
         log_likelihood(field, x, lambda x: x.sum(), times)
     with pytest.raises(TypeError, match="probes"):
         divergence(lambda x: x, x, randn(2, 3, 3))
-    with pytest.raises(ValueError, match=r"field must return the shape of x, \(6, 2\), got \(\)"):
+    with pytest.raises(ValueError, match=r"field must return the shape of x, \(3, 2\), got \(\)"):
         divergence(lambda x: x.sum(), x)
     for name, bad in (("start", -1.0), ("end", math.inf)):
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got"):
