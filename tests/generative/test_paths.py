@@ -1,5 +1,6 @@
 """lib.generative.paths and predictions: derivatives by autograd, moments of the SDE, conversions at random times."""
 
+import dataclasses
 import itertools
 import math
 
@@ -279,6 +280,13 @@ def test_times_outside_the_clock_are_refused():
 def test_bad_parameters_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@every_path
+def test_paths_are_values(path):
+    assert path == dataclasses.replace(path) and path != next(other for other in PATHS if other is not path)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        path.beta_min = 3.0
 
 
 def test_unknown_predictions_and_other_shapes_are_refused():

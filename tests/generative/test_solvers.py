@@ -300,6 +300,9 @@ def test_divergence_and_likelihood_can_be_trained_on():
         lambda x, A: log_likelihood(lambda x, t: (x @ A).sin(), x, prior, time_grid(2, 0.0, 1.0), differentiable=True),
         (x, A),
     )
+    data = x.detach()  # a network is trained on data that carry no gradient themselves
+    (slope,) = torch.autograd.grad(divergence(lambda x: x @ A, data, differentiable=True)[1].sum(), A)
+    assert torch.equal(slope, 3 * torch.eye(2).double()) and not data.requires_grad
     value, trace = divergence(lambda x: (x @ A).sin(), x)
     likelihood = log_likelihood(lambda x, t: (x @ A).sin(), x, prior, time_grid(2, 0.0, 1.0))
     assert not (value.requires_grad or trace.requires_grad or likelihood.requires_grad)
