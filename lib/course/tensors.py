@@ -13,7 +13,7 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """The result, or a `ValueError` that names the argument which was not finite, or all of them if it overflowed."""
-    if not result.isfinite().all():
+    if not result.detach().sum().isfinite() and not result.isfinite().all():  # a finite sum has finite terms
         for name, values in arguments.items():
             require_finite_entries(name, values)
         raise ValueError(f"{' and '.join(arguments)} must be smaller: the result overflows {result.dtype}")
@@ -40,9 +40,9 @@ def kind(value) -> str:
 
 
 def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
-    """One number for all of x (batch, …), or one for each of its rows, shaped to multiply x; other shapes are refused."""
+    """One number for all of x (batch, …), or one for each row, shaped to multiply x; other shapes are refused."""
     if values.ndim == 0:
         return values
     if values.shape != x.shape[:1]:
-        raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {tuple(values.shape)}")
+        raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {kind(values)}")
     return values.reshape(-1, *(1 for _ in x.shape[1:]))

@@ -1,1 +1,1 @@
-"""What the chapters on generative models share: diffusion, networks, metrics."""
+"""What the chapters on generative models share: laws known exactly, paths, solvers, flows, networks, metrics."""

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from lib.course.shapes import Float, Float64, Int, checked
 from lib.course.tensors import predict, require_finite_result, working_dtype
@@ -85,6 +86,19 @@ class Schedule:
             noisy=self.alphas.sqrt() * before / self.noise_variances,
             variance=before / self.noise_variances * self.betas,
         )
+
+    @cached_property
+    def _factors(self) -> dict[torch.dtype, Tensor]:
+        """√ᾱ_t and √(1 - ᾱ_t), the factors of x_0 and ε in x_t: (2, T), by working dtype."""
+        table = torch.stack([self.alpha_bars.sqrt(), self.noise_variances.sqrt()])
+        return {dtype: table.to(dtype) for dtype in (torch.float32, torch.float64)}
+
+    @cached_property
+    def _ancestral(self) -> dict[str, list[list[float]]]:
+        """For each step β_t / √(1 - ᾱ_t), √α_t and σ_t, by the name of the variance."""
+        of_noise, roots = self.betas / self.noise_variances.sqrt(), self.alphas.sqrt()
+        variances = {"beta": self.betas, "posterior": self.posterior.variance}
+        return {name: torch.stack([of_noise, roots, v.sqrt()], 1).tolist() for name, v in variances.items()}
 
     @cached_property
     def elbo_weights(self) -> Float64[Tensor, "steps"]:
@@ -180,7 +194,7 @@ def sample(
         for t in range(schedule.steps, 0, -1):
             noise = predict(network, x, torch.full(shape[:1], t / schedule.steps))
             x = _ancestral_step(schedule, x, t, noise, variance, generator)
-            if not x.isfinite().all():
+            if not x.sum().isfinite() and not x.isfinite().all():
                 raise ValueError(f"network must return finite noise of moderate size, got x not finite after t = {t}")
     return x
 
@@ -207,32 +221,42 @@ def denoising_loss(
         t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
         noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
         predicted = predict(network, _add_noise(schedule, x_0, t, noise), t.to(wide) / schedule.steps)
+    if weights == "simple":
+        return mse_loss(predicted.to(wide), noise.to(wide))
     errors = (noise.to(wide) - predicted).square()
-    if weights == "elbo":
-        errors = schedule.steps * _at(schedule.elbo_weights, t, x_0) * errors
-    return errors.mean()
+    return (schedule.steps * _at(schedule.elbo_weights, t, x_0) * errors).mean()
 
 
 def _at(table, t, x):
-    if isinstance(t, int):
-        lowest, highest, index = t, t, slice(t - 1, t)
-    else:
-        index = t.long() - 1  # an int8 cannot be compared with 1000
-        lowest, highest = (int(end) + 1 for end in index.aminmax()) if len(t) else (1, 1)
-    if lowest < 1 or highest > len(table):
-        raise ValueError(f"t must lie in 1..{len(table)} (t = 0 is data), got {lowest} to {highest}")
-    return table[index].to(working_dtype(x.dtype)).reshape(-1, *(1 for _ in x.shape[1:]))
+    return _entries(table[None], t, x)[0].to(working_dtype(x.dtype))
+
+
+def _entries(tables, t, x):
+    """The entries for step t of tables (n, T), as n tensors that are shaped to multiply x."""
+    index = torch.tensor([t - 1]) if isinstance(t, int) else t.long() - 1  # an int8 cannot be compared with 1000
+    try:
+        found = tables.index_select(1, index)
+    except (IndexError, RuntimeError):
+        lowest, highest = (int(end) + 1 for end in index.aminmax())
+        raise _outside(tables.shape[1], lowest, highest) from None
+    return found.reshape(len(tables), -1, *(1 for _ in x.shape[1:])).unbind()
+
+
+def _outside(steps, lowest, highest):
+    return ValueError(f"t must lie in 1..{steps} (t = 0 is data), got {lowest} to {highest}")
 
 
 def _add_noise(schedule, x_0, t, noise):
-    signal, spread = _at(schedule.alpha_bars.sqrt(), t, x_0), _at(schedule.noise_variances.sqrt(), t, x_0)
-    return require_finite_result((signal * x_0 + spread * noise).to(x_0.dtype), x_0=x_0, noise=noise)
+    signal, spread = _entries(schedule._factors[working_dtype(x_0.dtype)], t, x_0)
+    return require_finite_result(torch.addcmul(signal * x_0, spread, noise).to(x_0.dtype), x_0=x_0, noise=noise)
 
 
 def _ancestral_step(schedule, x_t, t, noise, variance, generator):
-    of_noise = _at(schedule.betas / schedule.noise_variances.sqrt(), t, x_t)
-    x = (x_t - of_noise * noise) / _at(schedule.alphas.sqrt(), t, x_t)
+    if not 1 <= t <= schedule.steps:
+        raise _outside(schedule.steps, t, t)
+    of_noise, root, spread = schedule._ancestral[variance][t - 1]
+    wide = working_dtype(x_t.dtype)
+    x = (x_t.to(wide) - of_noise * noise.to(wide)) / root
     if t > 1:
-        variances = schedule.betas if variance == "beta" else schedule.posterior.variance
-        x = x + _at(variances.sqrt(), t, x_t) * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
+        x = x + spread * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype).to(wide)
     return x.to(x_t.dtype)

@@ -10,6 +10,8 @@ from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import kind, predict
 from lib.generative.solvers import Field, Method, solve_ode
 
+FEW = 4  # backward passes
+
 
 @checked
 def divergence(
@@ -20,25 +22,21 @@ def divergence(
 ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch"]]:
     """field(x), and the trace of its Jacobian row by row: exact, or Hutchinson's mean of uᵀ J u over `probes`.
 
-    What field makes of one row may not depend on another. The exact trace costs d rows for one and suits small d; a probe
-    costs one. Their entries have mean 0, variance 1 and are independent: signs give the smaller variance,
-    2 (‖S‖² - Σ S_ii²) for the symmetric part S of J, normal numbers 2 ‖S‖². Both results carry gradients, to x and
-    to what the field is made of, only if `differentiable` says so.
+    What field makes of one row may not depend on another. The exact trace takes d backward passes and suits small
+    d; a probe takes one. Their entries have mean 0, variance 1 and are independent: signs give the smaller variance, 2
+    (‖S‖² - Σ S_ii²) for the symmetric part S of J, normal numbers 2 ‖S‖². Both results carry gradients, to x and to
+    what the field is made of, only if `differentiable` says so.
     """
-    size = math.prod(x.shape[1:])
+    weight = 1.0 if probes is None else 1 / max(len(probes), 1)
     if probes is None:
+        size = math.prod(x.shape[1:])
         probes = torch.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape)
-        weight = 1.0
-    else:
-        weight = 1 / max(len(probes), 1)
     with torch.enable_grad():
-        rows = (x if differentiable else x.detach()).expand(len(probes), *x.shape).flatten(0, 1)
-        rows = rows if rows.requires_grad else rows.requires_grad_()
-        values = predict(lambda x, _: field(x), rows, 0.0, "field")
-        products = _vector_jacobian(values, rows, probes.flatten(0, 1), differentiable)
-    traces = weight * (products.reshape(probes.shape) * probes).flatten(2).sum((0, 2))
-    value = values[: len(x)]
-    return (value, traces) if differentiable else (value.detach(), traces.detach())
+        x = x if differentiable and x.requires_grad else x.detach().requires_grad_()
+        value = predict(lambda x, _: field(x), x, 0.0, "field")
+        products = _vector_jacobian(value, x, probes, differentiable)
+    trace = weight * (products * probes).flatten(2).sum((0, 2))
+    return (value, trace) if differentiable else (value.detach(), trace.detach())
 
 
 @checked
@@ -71,8 +69,11 @@ def log_likelihood(
     return prior + joined[:, -1]
 
 
-def _vector_jacobian(values, x, cotangents, keep):
-    if not values.requires_grad:
-        return torch.zeros_like(x)  # a constant field
-    (products,) = torch.autograd.grad(values, x, cotangents, create_graph=keep, materialize_grads=True)
-    return products
+def _vector_jacobian(value, x, probes, keep):
+    """uᵀ J for each of the probes, one by one where they are few, which is quicker then."""
+    if not value.requires_grad:
+        return torch.zeros_like(probes)  # a constant field
+    options = dict(retain_graph=True, create_graph=keep, materialize_grads=True)
+    if len(probes) > FEW:
+        return torch.autograd.grad(value, x, probes, is_grads_batched=True, **options)[0]
+    return torch.stack([torch.autograd.grad(value, x, probe, **options)[0] for probe in probes])

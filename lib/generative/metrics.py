@@ -1,4 +1,4 @@
-"""How far samples are from data."""
+"""How far samples are from data, or from a law that is known."""
 
 import math
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from lib.course.data import digits
 from lib.course.shapes import Float, Float32, checked
 from lib.course.tensors import require_finite_result
 from lib.course.training import fit
+from lib.generative.mixtures import GaussianMixture
 
 CLASSIFIER_STEPS, CLASSIFIER_BATCH = 400, 128
 
@@ -35,6 +36,30 @@ def frechet_distance(a: Float[Tensor, "n features"], b: Float[Tensor, "m feature
     left, _, right = torch.linalg.svd(root_a @ root_b.T)
     distance = (mean_a - mean_b).square().sum() + (root_a - left @ right @ root_b).square().sum()
     return float(require_finite_result(distance * scale * scale, a=a, b=b))
+
+
+@checked
+def sliced_distance(
+    samples: Float[Tensor, "n dim"], mixture: GaussianMixture, directions: Float[Tensor, "directions dim"]
+) -> float:
+    """The Cramér–von Mises distance of samples from a mixture, its root mean square over projections onto `directions`.
+
+    In each it is √∫ (F_n - F)² dF with the samples' distribution function F_n and the mixture's F: 0 to 0.58, without a
+    unit. For n samples of the mixture itself it is about 1/√(6n). Directions of any length count alike.
+    """
+    for name, values in (("samples", samples), ("directions", directions)):
+        if not values.numel() or not values.isfinite().all():
+            raise ValueError(f"{name} must be finite and not empty, got shape {tuple(values.shape)}")
+    if mixture.dim != samples.shape[1]:
+        raise ValueError(f"samples must have the mixture's dimension, {mixture.dim}, got shape {tuple(samples.shape)}")
+    if not directions.any(1).all():
+        raise ValueError("directions must not be 0")
+    count, squares = len(samples), []
+    middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    for direction in directions.double():
+        levels = mixture.project(direction).cdf(samples.double() @ direction).sort().values
+        squares.append((levels - middles).square().mean().item() + 1 / (12 * count**2))
+    return math.sqrt(sum(squares) / len(squares))
 
 
 def digit_features(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:

@@ -1,9 +1,9 @@
 """Gaussian mixtures, and what is seen of them through noise: density, score, denoiser and posterior, all exact.
 
-Data x_0 from Σ_k w_k N(μ_k, Σ_k) and noise z from N(0, I) give x = α x_0 + σ z, again a mixture: the means are α μ_k, the
-covariances α² Σ_k + σ² I have the axes of Σ_k, so that no noise level needs a new decomposition. Each method below takes
-this α and σ; without them it speaks of the data themselves. Both are one number for all, or one for each row of x.
-Everything is computed in float64 and returned in the dtype of x, and can be differentiated with respect to x.
+Data x_0 from Σ_k w_k N(μ_k, Σ_k) and noise z from N(0, I) give x = α x_0 + σ z, again a mixture: the means are α μ_k,
+the covariances α² Σ_k + σ² I have the axes of Σ_k, so that no noise level needs a new decomposition. Each method below
+takes this α and σ; without them it speaks of the data themselves. Both are one number for all, or one for each row of
+x. Everything is computed in float64 and returned in the dtype of x, and can be differentiated with respect to x.
 """
 
 import math
@@ -21,9 +21,9 @@ Factor = float | Float[Tensor, "*rows"]
 class GaussianMixture:
     """Σ_k w_k N(μ_k, Σ_k) in R^d, from weights (k,), means (k, d) and covariances, all float64.
 
-    `covariances` has the shape (k,) for multiples of the identity, (k, d) for diagonals, or (k, d, d). A variance may be 0:
-    with equal weights and covariances 0, the mixture is a data set. Weights that are negative or do not sum to one, and
-    covariances that are not symmetric and positive semidefinite, raise a `ValueError`.
+    `covariances` has the shape (k,) for multiples of the identity, (k, d) for diagonals, or (k, d, d). A variance may
+    be 0: with equal weights and covariances 0, the mixture is a data set. Weights that are negative or do not sum to
+    one, and covariances that are not symmetric and positive semidefinite, raise a `ValueError`.
     """
 
     @checked
@@ -103,9 +103,14 @@ class GaussianMixture:
         self, x: Float[Tensor, "batch dim"], alpha: Factor = 1.0, sigma: Factor = 0.0
     ) -> Float[Tensor, "batch dim"]:
         """E[x_0 | x], by Bayes in each component: the best prediction of the data, in the mean square."""
-        logs, offsets, variances, factor = self._components(x, alpha, sigma)
-        means = self.means + self._turned_back(factor * self._variances / variances * offsets)
-        return _mean_of(logs, means).to(x.dtype)
+        return self._expectation(x, alpha, sigma, 1.0, 0.0)
+
+    @checked
+    def expectation(
+        self, x: Float[Tensor, "batch dim"], alpha: Factor, sigma: Factor, of_data: Factor, of_noise: Factor
+    ) -> Float[Tensor, "batch dim"]:
+        """E[a x_0 + b z | x] in one pass, with a = `of_data` and b = `of_noise`: a velocity, if they are α' and σ'."""
+        return self._expectation(x, alpha, sigma, of_data, of_noise)
 
     @checked
     def posterior(self, x: Float[Tensor, "dim"], alpha: float = 1.0, sigma: float = 0.0) -> "GaussianMixture":
@@ -147,6 +152,12 @@ class GaussianMixture:
         z = torch.randn(count, self.dim, generator=generator, dtype=torch.float64)
         steps = self._variances.sqrt()[chosen] * z
         return self.means[chosen] + (steps if self._axes is None else (self._axes[chosen] @ steps[..., None])[..., 0])
+
+    def _expectation(self, x, alpha, sigma, a, b):
+        logs, offsets, variances, factor = self._components(x, alpha, sigma)
+        a, b, sigma = (_shaped(name, v, x) for name, v in (("of_data", a), ("of_noise", b), ("sigma", sigma)))
+        slopes = (a * factor * self._variances + b * sigma) / variances
+        return _mean_of(logs, a * self.means + self._turned_back(slopes * offsets)).to(x.dtype)
 
     def _components(self, x, alpha, sigma):
         """log(w_k p_k(x)) (n, k), x - α μ_k and variances along the components' axes (…, k, d), and α as a factor."""
@@ -210,10 +221,17 @@ def _mean_of(logs, values):
 def _not_negative(name, factor, x):
     if not isinstance(factor, Tensor):
         require_not_negative(name, factor)
+    elif not torch.all((factor >= 0) & (factor < math.inf)):
+        low, high = factor.min().item(), factor.max().item()
+        raise ValueError(f"{name} must be finite and not negative, got {low:g} to {high:g}")
+    return _shaped(name, factor, x)
+
+
+def _shaped(name, factor, x):
+    """A factor that multiplies what is (n, k, d)."""
+    if not isinstance(factor, Tensor):
         return factor
     factor = per_row(name, factor.double(), x)
-    if not torch.all((factor >= 0) & (factor < math.inf)):
-        raise ValueError(f"{name} must be finite and not negative, got {factor.min().item():g} to {factor.max().item():g}")
     return factor[..., None] if factor.ndim else factor
 
 

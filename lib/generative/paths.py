@@ -1,10 +1,11 @@
 """Gaussian paths x_t = α(t) x_0 + σ(t) ε from data to noise, on one clock: t = 0 is data, t = 1 is noise.
 
 Every path gives α, σ, their derivatives, the SDE dx = f x dt + g dw that has these marginals, and the time of a noise
-level σ/α, which carries a time from one path to another. Functions of time take a number or a tensor in [0, 1] and return float64 of its shape, 0-dimensional
-for a number. Where one of them is infinite (σ' of VP at t = 0, f and g of rectified flow at t = 1, a noise level where
-α = 0) it raises a `ValueError`: stop short of that end. Sources: Song et al. 2021, arXiv 2011.13456 (VP, VE, sub-VP);
-Karras et al. 2022, arXiv 2206.00364 (EDM); Liu et al. 2022, arXiv 2209.03003 (rectified flow).
+level σ/α, which carries a time from one path to another. Functions of time take a number or a tensor in [0, 1] and
+return float64 of its shape, 0-dimensional for a number. Where one of them is infinite (σ' of VP at t = 0, f and g of
+rectified flow at t = 1, a noise level where α = 0) it raises a `ValueError`: stop short of that end. Sources: Song et
+al. 2021, arXiv 2011.13456 (VP, VE, sub-VP); Karras et al. 2022, arXiv 2206.00364 (EDM); Liu et al. 2022, arXiv
+2209.03003 (rectified flow).
 """
 
 import math
@@ -212,7 +213,8 @@ class VE(GaussianPath):
 class EDM(VE):
     """Karras et al.: α = 1, and σ(t)^(1/ρ) grows evenly from σ_min to σ_max: their grid of noise levels is even in t.
 
-    Their own clock is σ itself, σ' = 1 on it: `sigma` and `time_at` convert, `convert`'s velocity is σ'(t) times theirs.
+    Their own clock is σ itself, σ' = 1 on it: `sigma` and `time_at` convert, `convert`'s velocity is σ'(t) times
+    theirs.
     """
 
     sigma_min: float = 0.002

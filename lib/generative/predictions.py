@@ -9,6 +9,7 @@ from torch import Tensor
 from lib.course.ranges import require_not_negative
 from lib.course.shapes import Float, checked
 from lib.generative.clock import Time, combine, in_clock, shown
+from lib.generative.mixtures import GaussianMixture
 from lib.generative.paths import GaussianPath
 
 Prediction = Literal["noise", "data", "score", "velocity"]
@@ -23,11 +24,12 @@ def convert(
     given: Prediction,
     wanted: Prediction,
 ) -> Float[Tensor, "batch *shape"]:
-    """Make of one prediction at x_t another: noise ε, data x_0, score ∇ log p_t or velocity of the probability-flow ODE.
+    """Make of one prediction at x_t another: noise ε, data x_0, score ∇ log p_t, or the velocity of the flow.
 
-    All say the same: x_t = α x_0 + σ ε, score = -ε/σ, velocity = α' x_0 + σ' ε = f x_t - g²/2 · score. Each is linear in
-    x_t and `value`; where a factor is infinite (noise tells nothing of the data where α = 0, nor data of the noise where
-    σ = 0) a `ValueError` names t. Computed in float64, returned in the dtype of x_t.
+    The flow is the probability-flow ODE. All say the same: x_t = α x_0 + σ ε, score = -ε/σ, velocity = α' x_0 + σ' ε =
+    f x_t - g²/2 · score. Each is linear in x_t and `value`; where a factor is infinite (noise tells nothing of the data
+    where α = 0, nor data of the noise where σ = 0) a `ValueError` names t. Computed in float64, returned in the dtype
+    of x_t.
     """
     t = in_clock(t)
     if given == wanted:
@@ -59,13 +61,29 @@ _CONVERSIONS = {
 
 
 @checked
+def exact_flow(path: GaussianPath, mixture: GaussianMixture) -> Callable[[Tensor, float], Tensor]:
+    """The field (x, t) of the probability-flow ODE for data from a mixture: E[α' x_0 + σ' ε | x_t], for a number t.
+
+    It is finite on all of [0, 1]: f x - g²/2 · score before t = 1/2, where σ' may be infinite, and after it as it stands.
+    """
+
+    def field(x, t):
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        if t < 0.5:
+            return convert(path, mixture.score(x, alpha, sigma), x, t, "score", "velocity")
+        return mixture.expectation(x, alpha, sigma, path.alpha_rate(t), path.sigma_rate(t))
+
+    return field
+
+
+@checked
 def reverse_sde(
     path: GaussianPath, score: Callable[[Tensor, float], Tensor], noise: float = 1.0
 ) -> tuple[Callable, Callable]:
     """Drift (x, t) and diffusion (t) of a process with the path's marginals, to be run from t = 1 down to 0.
 
-    dx = (f x - (1 + λ²)/2 · g² score(x, t)) dt + λ g dw with λ = `noise`: 1 reverses the path's SDE (Anderson 1982), 0 is
-    the probability-flow ODE. Its diffusion, g, must not depend on x. `score` is called with a number t.
+    dx = (f x - (1 + λ²)/2 · g² score(x, t)) dt + λ g dw with λ = `noise`: 1 reverses the path's SDE (Anderson 1982), 0
+    is the probability-flow ODE. Its diffusion, g, must not depend on x. `score` is called with a number t.
     """
     require_not_negative("noise", noise)
 

@@ -1,9 +1,9 @@
 """Solvers of ODEs and SDEs on a grid of times, and Langevin dynamics.
 
 Times may run either way: data to noise, or from t = 1 down to 0. A field or drift is called with x (batch, …) and the
-time as a number; `with_times` makes one of a network that wants a time for each row. Each `…_states` is an iterator over
-all states, the first included, so that a caller can stop, draw or show progress; its last is what the plain name returns.
-A state that is not finite raises a `FloatingPointError` with its time. Gradients flow through all of them.
+time as a number; `with_times` makes one of a network that wants a time for each row. Each `…_states` is an iterator
+over all states, the first included, so that a caller can stop, draw or show progress; its last is what the plain name
+returns. A state that is not finite raises a `FloatingPointError` with its time. Gradients flow through all of them.
 """
 
 import math
@@ -26,8 +26,8 @@ Method = Literal["euler", "heun", "rk4"]
 def time_grid(steps: int, start: float = 1.0, end: float = 0.0, power: float = 1.0) -> Float64[Tensor, "{steps}+1"]:
     """Times from start to end, even in t^(1/power): finer towards 0 for a power above 1.
 
-    Neither end may be negative. On EDM's clock, power 7 from 80 to 0.002 is its grid of noise levels (arXiv 2206.00364,
-    equation 5).
+    Neither end may be negative. On EDM's clock, power 7 from 80 to 0.002 is its grid of noise levels (arXiv
+    2206.00364, equation 5).
     """
     require_at_least("steps", steps, 1)
     require_positive("power", power)
@@ -100,8 +100,8 @@ def sde_states(
 ) -> Iterator[Tensor]:
     """Euler–Maruyama for dx = drift(x, t) dt + diffusion(t) dw: x + h drift + √|h| diffusion z, all states.
 
-    Downwards in time, drift and diffusion are those of the reversed process, as `reverse_sde` gives them. The noise does
-    not depend on x, so the strong order is 1.
+    Downwards in time, drift and diffusion are those of the reversed process, as `reverse_sde` gives them. The noise
+    does not depend on x, so the strong order is 1.
     """
     pairs = _pairs(times)
 
@@ -138,8 +138,8 @@ def langevin_states(
 ) -> Iterator[Tensor]:
     """Unadjusted Langevin dynamics x + ε score(x) + √(2ε) z with ε = `step`: all `steps` + 1 states.
 
-    NCSN writes α/2 for ε (arXiv 1907.05600), NCSNv2 α for ε (arXiv 2006.09011). On N(0, s² I) the law that it keeps has
-    the variance s² / (1 - ε/2s²), and it diverges from ε = 2s² on.
+    NCSN writes α/2 for ε (arXiv 1907.05600), NCSNv2 α for ε (arXiv 2006.09011). On N(0, s² I) the law that it keeps
+    has the variance s² / (1 - ε/2s²), and it diverges from ε = 2s² on.
     """
     require_positive("step", step)
     require_at_least("steps", steps, 1)
@@ -170,7 +170,7 @@ def langevin(
 def langevin_correction(
     score: Float[Tensor, "batch *shape"], x: Float[Tensor, "batch *shape"], ratio: float, generator: torch.Generator
 ) -> Float[Tensor, "batch *shape"]:
-    """One Langevin step whose length keeps a signal-to-noise ratio r: ε = 2 (r ‖z‖ / ‖score‖)², norms averaged over rows.
+    """One Langevin step whose length keeps a signal-to-noise ratio r: ε = 2 (r ‖z‖ / ‖score‖)², mean norms.
 
     Source: arXiv 2011.13456, algorithms 4 and 5 without the factor α of VP.
     """

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
 import torch
 
 from lib.course.data import digits
-from lib.generative.metrics import digit_features, frechet_distance
+from lib.generative.metrics import digit_features, frechet_distance, sliced_distance
+from lib.generative.mixtures import ring_mixture
 
 
 def with_moments(mean, covariance, n=200, seed=0):
@@ -143,3 +145,41 @@ def test_digit_features_take_every_precision_and_refuse_what_is_not_finite(featu
     assert torch.allclose(features(images.bfloat16()), features(images), atol=0.1)
     with pytest.raises(ValueError, match="images must be finite"):
         features(images / 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sliced_distance_is_scipys_statistic_in_each_direction(seed):
+    """Its statistic is n times ours squared; the length of a direction does not count."""
+    rng, mixture = np.random.default_rng(seed), ring_mixture(3, 1.0, 0.4)
+    samples, directions = torch.from_numpy(rng.normal(size=(50, 2))), torch.from_numpy(rng.normal(size=(4, 2)))
+    statistics = [
+        scipy.stats.cramervonmises(
+            (samples @ u).numpy(), lambda v, u=u: mixture.project(u).cdf(torch.from_numpy(v)).numpy()
+        ).statistic
+        for u in directions
+    ]
+    want = np.sqrt(np.mean(statistics) / 50)
+    assert sliced_distance(samples, mixture, directions) == pytest.approx(want, rel=1e-12)
+    assert sliced_distance(samples, mixture, 7 * directions) == pytest.approx(want, rel=1e-12)
+
+
+def test_the_sliced_distance_of_the_mixtures_own_samples_is_small():
+    mixture, rng = ring_mixture(8, 1.0, 0.1), torch.Generator().manual_seed(0)
+    directions = torch.randn(20, 2, generator=rng)
+    found = [sliced_distance(mixture.sample(500, rng), mixture, directions) for _ in range(20)]
+    assert np.mean(np.square(found)) == pytest.approx(1 / (6 * 500), rel=0.4)
+    assert sliced_distance(mixture.sample(500, rng) + 1, mixture, directions) > 5 * max(found)
+
+
+def test_the_sliced_distance_refuses_bad_input():
+    mixture, samples, directions = ring_mixture(2, 1.0, 0.1), torch.zeros(4, 2), torch.eye(2)
+    with pytest.raises(ValueError, match="samples must be finite and not empty"):
+        sliced_distance(samples / 0, mixture, directions)
+    with pytest.raises(ValueError, match=r"directions must be finite and not empty, got shape \(0, 2\)"):
+        sliced_distance(samples, mixture, directions[:0])
+    with pytest.raises(ValueError, match="directions must not be 0"):
+        sliced_distance(samples, mixture, 0 * directions)
+    with pytest.raises(ValueError, match=r"samples must have the mixture's dimension, 2, got shape \(4, 3\)"):
+        sliced_distance(torch.zeros(4, 3), mixture, torch.eye(3))
+    with pytest.raises(TypeError, match="directions"):
+        sliced_distance(samples, mixture, torch.eye(3))

@@ -101,6 +101,16 @@ def test_tweedies_formula(kind, number):
     torch.testing.assert_close(mixture.denoise(x, alpha, sigma), want, atol=1e-10, rtol=1e-10)
 
 
+@every_case
+def test_one_pass_expects_data_and_noise_together(kind, number):
+    mixture, rng = random_mixture(kind, number)
+    x, (alpha, sigma, a, b) = 2 * normal(rng, 20, mixture.dim), rng.uniform(0.1, 2, 4)
+    want = a * mixture.denoise(x, alpha, sigma) - b * sigma * mixture.score(x, alpha, sigma)
+    torch.testing.assert_close(mixture.expectation(x, alpha, sigma, a, b), want, atol=1e-11, rtol=1e-11)
+    rows = [torch.full((20,), v, dtype=torch.float64) for v in (alpha, sigma, a, b)]
+    torch.testing.assert_close(mixture.expectation(x, *rows), want, atol=1e-11, rtol=1e-11)
+
+
 @pytest.mark.parametrize("kind", SHAPES)
 def test_each_row_may_have_its_own_noise(kind):
     mixture, rng = random_mixture(kind, 3)
@@ -231,7 +241,7 @@ def test_bad_arguments_are_refused():
             mixture.denoise(x, **{name: -1.0})
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got -1 to 1"):
             mixture.denoise(x, **{name: torch.tensor([1.0, -1.0, 0.0, 1.0])})
-        with pytest.raises(ValueError, match=rf"{name} must be one number, or one for each row of x, 4, got shape \(3,\)"):
+        with pytest.raises(ValueError, match=rf"{name} must be one number, or one for each row of x, 4, got shape \(3"):
             mixture.score(x, **{name: torch.ones(3)})
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative"):
             mixture.push_forward(**dict(alpha=1.0, sigma=1.0) | {name: -0.1})

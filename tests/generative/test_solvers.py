@@ -1,4 +1,4 @@
-"""lib.generative.solvers and likelihood: orders on known solutions, laws of Langevin and of the reverse SDE, exact likelihoods."""
+"""lib.generative.solvers and likelihood: orders, laws of Langevin and of the reverse SDE, exact likelihoods."""
 
 import math
 
@@ -11,7 +11,7 @@ from scipy.stats import kstest
 from lib.generative.likelihood import divergence, log_likelihood
 from lib.generative.mixtures import GaussianMixture, ring_mixture
 from lib.generative.paths import EDM, VE, VP, Cosine, RectifiedFlow, SubVP
-from lib.generative.predictions import convert, reverse_sde
+from lib.generative.predictions import exact_flow, reverse_sde
 from lib.generative.solvers import (
     STEPS,
     euler_maruyama,
@@ -47,20 +47,6 @@ def two_modes():
     return GaussianMixture(f64([0.3, 0.7]), f64([[-1.0], [0.8]]), f64([0.1, 0.3]))
 
 
-def flow(path, mixture):
-    """The exact field of the probability-flow ODE."""
-
-    def field(x, t):
-        alpha, sigma = path.alpha(t), path.sigma(t)
-        if t > 0.5:
-            return path.alpha_rate(t) * mixture.denoise(x, alpha, sigma) - path.sigma_rate(t) * sigma * mixture.score(
-                x, alpha, sigma
-            )
-        return convert(path, mixture.score(x, alpha, sigma), x, t, "score", "velocity")
-
-    return field
-
-
 @pytest.mark.parametrize("start, end, power", [(1.0, 0.0, 1.0), (0.0, 0.999, 2.0), (80.0, 0.002, 7.0), (0.3, 0.9, 0.5)])
 def test_a_grid_is_even_in_the_root_of_time(start, end, power):
     times = time_grid(17, start, end, power)
@@ -92,7 +78,7 @@ def test_orders_on_a_rotation_whose_speed_changes(method, number, backwards):
 def test_orders_on_the_flow_of_a_mixture(method):
     """The flow keeps F_t(x_t) in one dimension, whatever the path: an exact solution of a field that is not linear."""
     mixture, path = two_modes(), Cosine()
-    field, start = flow(path, mixture), mixture.sample(50, generator())
+    field, start = exact_flow(path, mixture), mixture.sample(50, generator())
     noisy, errors = mixture.push_forward(path.alpha(0.9).item(), path.sigma(0.9).item()), []
     for steps in (40, 80, 160):
         x = solve_ode(field, start, time_grid(steps, 0.0, 0.9), method)
@@ -105,13 +91,13 @@ def test_every_flow_keeps_the_distribution_function(path):
     mixture = two_modes()
     begin = mixture.push_forward(1.0, path.sigma(0.0).item())
     x = begin.sample(40, generator())
-    end = solve_ode(flow(path, mixture), x, time_grid(200, 0.0, 0.99, 2.0))
+    end = solve_ode(exact_flow(path, mixture), x, time_grid(200, 0.0, 0.99, 2.0))
     law = mixture.push_forward(path.alpha(0.99).item(), path.sigma(0.99).item())
     assert (law.cdf(end[:, 0]) - begin.cdf(x[:, 0])).abs().max() < 2e-7
 
 
 def test_rk4_agrees_with_scipy():
-    field, x = flow(RectifiedFlow(), ring_mixture(3, 1.0, 0.4)), randn(4, 2)
+    field, x = exact_flow(RectifiedFlow(), ring_mixture(3, 1.0, 0.4)), randn(4, 2)
     theirs = solve_ivp(
         lambda t, y: field(torch.from_numpy(y).reshape(4, 2), t).numpy().ravel(), (1.0, 0.0), x.numpy().ravel(),
         method="DOP853", rtol=1e-10, atol=1e-11,
@@ -197,7 +183,8 @@ def test_langevins_stationary_variance(step):
 
 def test_langevin_diverges_beyond_its_longest_step():
     """From ε = 2 s² on; the state's error says so once it has overflowed."""
-    states = [s.abs().mean().item() for s in langevin_states(lambda x: -x, torch.ones(100, 1).double(), 2.1, 60, generator())]
+    chains = langevin_states(lambda x: -x, torch.ones(100, 1).double(), 2.1, 60, generator())
+    states = [state.abs().mean().item() for state in chains]
     assert states[-1] > 10 * states[1]
     with pytest.raises(FloatingPointError, match="the state is not finite at"):
         langevin(lambda x: -x, torch.ones(2, 1).double(), 1e10, 40, generator())
@@ -214,9 +201,9 @@ def test_a_correction_has_the_ratio_that_was_asked_for():
 
 
 def test_corrections_keep_the_law_and_mend_a_coarse_predictor():
-    """VE by Euler steps of its flow in σ: with corrections, closer to the data's law (Cramér–von Mises, exact score)."""
+    """VE by Euler steps of its flow in σ: with corrections, closer to the data's law (Cramér–von Mises)."""
     mixture, path = two_modes(), VE(0.01, 10.0)
-    field = flow(path, mixture)
+    field = exact_flow(path, mixture)
     law, times, noise = mixture.push_forward(1.0, 0.01), time_grid(30), 10 * randn(2000, 1)
 
     def distance(x):
@@ -258,7 +245,8 @@ def test_generators_decide_everything():
         "pc": lambda g: predictor_corrector(lambda x, t, to: x, lambda x, t: -x, x, times, 0.1, g),
     }
     for call in calls.values():
-        assert torch.equal(call(generator(1)), call(generator(1))) and not torch.equal(call(generator(1)), call(generator(2)))
+        one, again, other = call(generator(1)), call(generator(1)), call(generator(2))
+        assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 def test_with_times_hands_a_time_to_each_row():
@@ -274,8 +262,9 @@ def test_the_divergence_is_the_trace_of_autograds_jacobian(number, shape):
     weights, x = randn(size, size, number=number), randn(6, *shape, number=number + 100)
     field = lambda x: (x.flatten(1).sin() @ weights).reshape(x.shape) * x  # noqa: E731
     value, trace = divergence(field, x)
-    want = [torch.autograd.functional.jacobian(lambda row: field(row[None])[0], row).reshape(size, size).trace() for row in x]
-    torch.testing.assert_close(trace, torch.stack(want), atol=1e-12, rtol=1e-12)
+    jacobians = [torch.autograd.functional.jacobian(lambda row: field(row[None])[0], row) for row in x]
+    want = torch.stack([jacobian.reshape(size, size).trace() for jacobian in jacobians])
+    torch.testing.assert_close(trace, want, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(value, field(x), atol=1e-13, rtol=0)
 
 
@@ -311,6 +300,9 @@ def test_divergence_and_likelihood_can_be_trained_on():
         lambda x, A: log_likelihood(lambda x, t: (x @ A).sin(), x, prior, time_grid(2, 0.0, 1.0), differentiable=True),
         (x, A),
     )
+    data = x.detach()  # a network is trained on data that carry no gradient themselves
+    (slope,) = torch.autograd.grad(divergence(lambda x: x @ A, data, differentiable=True)[1].sum(), A)
+    assert torch.equal(slope, 3 * torch.eye(2).double()) and not data.requires_grad
     value, trace = divergence(lambda x: (x @ A).sin(), x)
     likelihood = log_likelihood(lambda x, t: (x @ A).sin(), x, prior, time_grid(2, 0.0, 1.0))
     assert not (value.requires_grad or trace.requires_grad or likelihood.requires_grad)
@@ -322,7 +314,7 @@ def test_the_likelihood_of_the_exact_flow_is_the_mixtures_density(path):
     begin, end = mixture.push_forward(1.0, path.sigma(0.0).item()), None
     end = mixture.push_forward(path.alpha(last).item(), path.sigma(last).item())
     x = begin.sample(20, generator())
-    got = log_likelihood(flow(path, mixture), x, end.log_density, time_grid(300, 0.0, last, 2.0))
+    got = log_likelihood(exact_flow(path, mixture), x, end.log_density, time_grid(300, 0.0, last, 2.0))
     torch.testing.assert_close(got, begin.log_density(x), atol=2e-6, rtol=0)
 
 
@@ -374,7 +366,7 @@ def test_bad_input_is_refused():
         log_likelihood(field, x, lambda x: x.sum(), times)
     with pytest.raises(TypeError, match="probes"):
         divergence(lambda x: x, x, randn(2, 3, 3))
-    with pytest.raises(ValueError, match=r"field must return the shape of x, \(6, 2\), got \(\)"):
+    with pytest.raises(ValueError, match=r"field must return the shape of x, \(3, 2\), got \(\)"):
         divergence(lambda x: x.sum(), x)
     for name, bad in (("start", -1.0), ("end", math.inf)):
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got"):
