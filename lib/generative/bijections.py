@@ -10,11 +10,10 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import checked
+from lib.course.shapes import Float, checked
 from lib.course.tensors import kind
 
 Values = Float[Tensor, "batch channels *space"]
