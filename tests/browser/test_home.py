@@ -95,11 +95,12 @@ def test_focused_box_lights_up_what_it_needs(fresh, book):
 
 def test_map_is_walked_with_the_keyboard(fresh, book):
     page = fresh()
-    page.locator(".learning-map").focus()
+    page.locator(".learning-map a").first.focus()
     seen = []
     for _ in book:
-        page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.dataset.chapter"))
+        if len(seen) < len(book):
+            page.keyboard.press("Tab")
     assert seen == [chapter.slug for chapter in book]
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/{seen[-1]}.html")

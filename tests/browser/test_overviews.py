@@ -16,9 +16,9 @@ def test_claims_page_lists_every_check(visit, book):
 
 def test_claims_page_leads_to_equations_and_cells(visit):
     """Every row has a link to the equation, and one to the cell that checks it."""
-    page = visit("book/claims.html").page
-    for row in page.locator("table.claims tbody tr").all():
-        equation, cell = [link.get_attribute("href") for link in row.locator("a").all()]
+    rows = visit("book/claims.html").page.locator("table.claims tbody tr")
+    links = "rows => rows.map(row => [...row.querySelectorAll('a')].map(link => link.getAttribute('href')))"
+    for equation, cell in rows.evaluate_all(links):
         assert re.search(r"#eq-\d+$", equation)
         assert re.search(r"#(cell|fold)-\d+$", cell)
 
