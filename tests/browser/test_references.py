@@ -126,7 +126,7 @@ def test_previews_lie_within_the_window(open_page, with_references, width):
         reference.scroll_into_view_if_needed()
         reference.focus()
         box, line = page.locator(PREVIEW).bounding_box(), reference.bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["x"] >= 8 and box["x"] + box["width"] <= width - 8
         assert box["y"] >= line["y"] + line["height"] or box["y"] + box["height"] <= line["y"] + 1
         page.keyboard.press("Escape")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
