@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from lib.chapter.book import ROOT
 
 from .conftest import HTML, address
@@ -58,6 +60,16 @@ def test_exercises_page_lists_all_with_their_minutes(visit, book):
     minutes = page.locator("table.exercises tbody td:last-child").all_text_contents()
     assert sum(map(int, minutes)) == sum(exercise.minutes for exercise in exercises)
     assert page.locator("table.totals tbody tr").last.locator("td").nth(1).inner_text() == str(len(exercises))
+
+
+@pytest.mark.parametrize(
+    "name, targets", [("glossary", ".letters a"), ("attention/rope", ".equation-number a, a.tick")]
+)
+def test_small_links_are_large_enough_to_tap(visit, name, targets):
+    sizes = visit(f"book/{name}.html", 390).page.locator(targets).evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect()).map(e => Math.min(e.width, e.height))"
+    )
+    assert sizes and min(sizes) >= 24
 
 
 def test_pages_of_lib_show_every_module(visit):
