@@ -51,6 +51,12 @@ def test_letters_stand_where_mathjax_puts_them(setter):
             at[0] += width
 
 
+def test_a_text_begins_with_its_leftmost_letter():
+    """A browser puts a text's left edge where its first letter should stand."""
+    html = markup.text(1000, [("b", 500, 900, 0), ("c", 500, 1400, 0), ("a", 800, 10, 7)])
+    assert html == '<text dx="10 90" dy="7 -7">abc</text>'
+
+
 def test_plain_characters_are_themselves_and_others_private(setter):
     shown = letters(markup.drawing(setter.typeset(r"x<1+\log\alpha", display=False), breakable=False))
     assert shown[:3] == "x&l" and "1+" in shown  # < is escaped

@@ -148,3 +148,13 @@ def test_terms_lead_from_chinese_to_english():
     terms = search_words()
     assert [term for term, words in terms.items() if term.isascii()] == []
     assert terms["共轭方向"] == "conjugate directions" and terms["指数分布"] == "exponential distribution"
+
+
+def test_a_name_of_something_hidden_is_not_searched():
+    """A chapter's card names how to cite it and how to report an error; neither is what a reader looks for."""
+    document = new_document("chapter.ipynb")
+    names = nodes.definition_list()
+    for name, said in (("Sources", nodes.paragraph("", "Su 2021")), ("Cite this chapter", nodes.raw("", "<pre></pre>"))):
+        names += nodes.definition_list_item("", nodes.term("", name), nodes.definition("", said))
+    document += nodes.section("", nodes.title("", "RoPE"), names, ids=["rope"])
+    assert sections(document) == [("", "RoPE", "Sources Su 2021")]

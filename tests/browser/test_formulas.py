@@ -28,6 +28,19 @@ def test_the_font_of_the_formulas_is_there(visit, chapter):
     assert letters and without == []
 
 
+def test_letters_stand_where_the_page_puts_them(visit, chapter):
+    """The first letter of a text is where its first steps lead: the browser has not moved the text. Closed folds have
+    no letters yet."""
+    moved = visit(chapter).page.evaluate(
+        """() => [...document.querySelectorAll('svg.formula text')].filter(text => text.getNumberOfChars()).filter(text => {
+            const {x, y} = text.getStartPositionOfChar(0);
+            const step = name => parseFloat(text.getAttribute(name) || 0);
+            return Math.hypot(x - step('dx'), y - step('dy')) > 2;
+        }).map(text => text.closest('.math').dataset.tex)"""
+    )
+    assert moved == []
+
+
 def test_screen_readers_get_mathml(visit, chapter):
     page = visit(chapter).page
     formulas = page.locator(".bd-article .math")

@@ -32,6 +32,9 @@ def fresh(browser, origin):
 def test_promise_totals_and_a_claim_are_on_the_first_screen(visit, book):
     page = visit(HOME).page
     assert page.locator(".totals").inner_text().startswith(f"{len(book)} of 47 chapters")
+    assert "mathematics of machine learning" in page.locator("h1 + p").inner_text()
+    begin = page.locator(".bd-article p", has_text="Begin with")
+    assert begin.locator("a").evaluate_all("all => all.map(a => a.hash)")[:2] == ["#paths", "#learning-map"]
     bottom = page.locator(".claim-example").evaluate("e => e.getBoundingClientRect().bottom + scrollY")
     assert bottom < 600
 

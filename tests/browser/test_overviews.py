@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from lib.chapter.book import ROOT
 
 from .conftest import HTML, address
@@ -25,9 +27,9 @@ def test_claims_page_leads_to_equations_and_cells(visit):
 
 def test_claims_page_totals(visit, book):
     checks = [check for chapter in book for check in chapter.checks]
-    last = visit("book/claims.html").page.locator("table.totals tbody tr").last.locator("td").all_inner_texts()
+    last = visit("book/claims.html").page.locator("table.totals tbody tr").last.locator("td").all_text_contents()
     controls = sum(len(check.controls) for check in checks)
-    assert last == ["all", str(len(checks)), str(controls), str(len(book))]
+    assert [text.strip() for text in last] == ["all", str(len(checks)), str(controls), str(len(book))]
 
 
 def test_digests_page_lists_all_47(visit, book):
@@ -58,6 +60,16 @@ def test_exercises_page_lists_all_with_their_minutes(visit, book):
     minutes = page.locator("table.exercises tbody td:last-child").all_text_contents()
     assert sum(map(int, minutes)) == sum(exercise.minutes for exercise in exercises)
     assert page.locator("table.totals tbody tr").last.locator("td").nth(1).inner_text() == str(len(exercises))
+
+
+@pytest.mark.parametrize(
+    "name, targets", [("glossary", ".letters a"), ("attention/rope", ".equation-number a, a.tick")]
+)
+def test_small_links_are_large_enough_to_tap(visit, name, targets):
+    sizes = visit(f"book/{name}.html", 390).page.locator(targets).evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect()).map(e => Math.min(e.width, e.height))"
+    )
+    assert sizes and min(sizes) >= 24
 
 
 def test_pages_of_lib_show_every_module(visit):

@@ -1,5 +1,7 @@
 """What holds for every page."""
 
+from .conftest import address
+
 
 def test_first_address_leads_to_the_first_page(visit):
     assert visit("index.html").page.url.endswith("/book/index.html")
@@ -18,6 +20,16 @@ def test_no_console_error(visit, path):
 
 def test_one_search_field(visit, path):
     assert visit(path).page.locator(".search-button-field:visible, form.bd-search:visible").count() == 1
+
+
+def test_sidebar_shows_the_open_page(browser, origin, book):
+    """Also where the reader comes from a page that left the sidebar elsewhere."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    for chapter in (book[0], book[-1], book[0]):
+        page.goto(f"{origin}/{address(chapter)}", wait_until="networkidle")
+        entry = page.locator(".bd-sidebar-primary a.current").bounding_box()
+        assert 0 <= entry["y"] <= 800 - entry["height"]
+    page.close()
 
 
 def test_internal_links_land(visit, origin, path):

@@ -88,4 +88,5 @@ def setup(app):
     descriptions.setup(app)
     published.setup(app)
     pages.add_files_where(app, 'class="listing', "listings.css")
+    pages.add_files_where(app, 'class="letters"', "listings.css")
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -86,7 +86,12 @@ class Claims(BookDirective):
         kinds = [kind for kind, _ in Counter(check.kind for chapter in found for check in chapter.checks).most_common()]
         named = {name: titles.get(name, name) for name, _ in parts}
         sections = [self.section(name, named[name], chapters) for name, chapters in parts]
-        return [self.by_kind(found), nodes.raw("", filters(kinds, named), format="html"), *sections]
+        return [
+            nodes.raw("", "<details><summary>How many there are of each kind</summary>", format="html"),
+            self.by_kind(found),
+            nodes.raw("", "</details>" + filters(kinds, named), format="html"),
+            *sections,
+        ]
 
     def by_kind(self, found: list[Chapter]) -> nodes.table:
         checks, controls, chapters = Counter(), Counter(), Counter()

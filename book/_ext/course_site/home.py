@@ -12,7 +12,7 @@ from lib.chapter.book import ROOT, syllabus
 from lib.chapter.notebook import Chapter, equation_anchor
 
 from .claims import tick
-from .learning_map import minutes
+from .learning_map import minutes, short
 from .pages import BookDirective, count
 
 PATHS = Path("book", "paths.yml")
@@ -90,7 +90,7 @@ class Paths(BookDirective):
         items = nodes.enumerated_list(enumtype="arabic", prefix="", suffix=".")
         for chapter, (read, work) in zip(here, times, strict=True):
             title = self.link(chapter, chapter.header.title)
-            items += nodes.list_item("", nodes.paragraph("", "", title, nodes.Text(f" · {read} + {work} min")))
+            items += nodes.list_item("", nodes.paragraph("", "", title, nodes.Text(f" · {short(read, work)}")))
         total = f"{path.says} {count(to_read, 'hour')} to read and {to_work} to work."
         later = [titles[slug] for slug in path.chapters if slug not in written]
         planned = f"Not yet written: {len(later)} ({'; '.join(later)})."

@@ -62,6 +62,11 @@ def minutes(chapter: Chapter) -> tuple[int, int]:
     return round(core_and_deeper(chapter)[0].minutes), chapter.header.minutes_to_work
 
 
+def short(to_read: int, to_work: int) -> str:
+    """Both in a few characters, which stay on one line."""
+    return f"{to_read} + {to_work} min".replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def lines_of(title: str) -> list[str]:
     """A title as a box shows it."""
     return textwrap.wrap(title, LETTERS, max_lines=LINES, placeholder=" …")
@@ -192,7 +197,7 @@ class LearningMap(BookDirective):
             f'<rect class="box" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="4"/>'
             f'<rect class="bar" x="{x}" y="{y}" width="5" height="{BOX_HEIGHT}" rx="2"/>'
             f"<text>{''.join(spans)}</text>"
-            f'<text class="minutes" x="{x + 14}" y="{y + BOX_HEIGHT - 9}">{to_read} + {to_work} min</text>'
+            f'<text class="minutes" x="{x + 14}" y="{y + BOX_HEIGHT - 9}">{short(to_read, to_work)}</text>'
             f'<text class="ticked" x="{x + BOX_WIDTH - 10}" y="{y + BOX_HEIGHT - 9}"></text></a>'
         )
 
@@ -209,7 +214,7 @@ class LearningMap(BookDirective):
     def item(self, chapter: Chapter, before: list[Chapter]) -> nodes.list_item:
         to_read, to_work = minutes(chapter)
         line = nodes.paragraph("", "", self.link(chapter, chapter.header.title))
-        line += nodes.Text(f" · {to_read} + {to_work} min")
+        line += nodes.Text(f" · {short(to_read, to_work)}")
         for i, other in enumerate(before):
             line += [nodes.Text(", " if i else " · needs "), self.link(other, other.header.title)]
         return nodes.list_item("", line)

@@ -50,6 +50,8 @@ def words(node: nodes.Node) -> str:
     is_heading = isinstance(node, nodes.title) and isinstance(node.parent, nodes.section)
     if is_heading or isinstance(node, nodes.section) or is_hidden(node):
         return ""
+    if isinstance(node, nodes.definition_list_item) and not words(node[-1]).strip():
+        return ""  # the name of something hidden
     if isinstance(node, nodes.math):
         return plain(node.astext())
     if isinstance(node, nodes.literal_block):

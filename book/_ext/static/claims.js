@@ -4,6 +4,8 @@ const form = document.querySelector(".claim-filters");
 const parts = [...document.querySelectorAll(".claims-of-part")];
 const folds = [...document.querySelectorAll("details.claims")];
 
+const plural = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
 function filter() {
   const kind = form.elements.kind.value;
   const wantedPart = form.elements.part.value;
@@ -15,6 +17,9 @@ function filter() {
       const rows = [...fold.querySelectorAll("tbody tr")];
       rows.forEach((row) => (row.hidden = kind !== "" && !row.classList.contains(`kind-${kind}`)));
       const here = rows.filter((row) => !row.hidden).length;
+      const counts = fold.querySelector(".counts");
+      counts.dataset.all ??= counts.textContent;
+      counts.textContent = kind === "" ? counts.dataset.all : `${here} of ${plural(rows.length, "check")}`;
       fold.hidden = here === 0 || (wantedPart !== "" && part.id !== wantedPart);
       if (!fold.hidden) {
         left += here;
@@ -24,7 +29,6 @@ function filter() {
     part.hidden = left === 0;
     shown += left;
   }
-  const plural = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
   form.querySelector("output").textContent = `${plural(shown, "check")} in ${plural(chapters, "chapter")}`;
 }
 

@@ -1,4 +1,5 @@
-// Folds: a link into a fold opens it, all checks open and close at once, and printing leaves checks closed.
+// Folds: a link into a fold opens it, all checks open and close at once, and printing leaves checks closed. And the
+// sidebar shows the page that is open.
 
 const foldOf = (anchor) => document.getElementById(anchor)?.closest("details");
 
@@ -35,10 +36,20 @@ function printWithChecksClosed() {
   addEventListener("afterprint", () => before.forEach(([fold, open]) => (fold.open = open)));
 }
 
+// The theme scrolls the sidebar to where it was on the page before, which may leave this page's entry out of view.
+function showPageInSidebar() {
+  const sidebar = document.querySelector(".bd-sidebar-primary");
+  const entry = sidebar?.querySelector("a.current");
+  if (!entry) return;
+  const [box, here] = [sidebar.getBoundingClientRect(), entry.getBoundingClientRect()];
+  if (here.top < box.top || here.bottom > box.bottom) sidebar.scrollTop += here.top - box.top - box.height / 4;
+}
+
 addEventListener("DOMContentLoaded", () => {
   const checks = [...document.querySelectorAll("details.check")];
   if (checks.length) addButton(checks);
   printWithChecksClosed();
+  showPageInSidebar();
   openTarget();
   addEventListener("hashchange", openTarget);
   document.addEventListener("click", (event) => {

@@ -20,7 +20,7 @@ function copyOfDisplay(reference) {
 // Below the reference if there is room, else above; within the column of the text if it fits, else within the window.
 function place(box, reference) {
   const [line] = reference.getClientRects();
-  const column = reference.closest("article").getBoundingClientRect();
+  const column = reference.closest("article > section").getBoundingClientRect();
   const width = document.documentElement.clientWidth;
   box.style.maxWidth = `${width - 2 * EDGE}px`;
   const { width: wide, height: high } = box.getBoundingClientRect();

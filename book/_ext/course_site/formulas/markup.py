@@ -21,7 +21,12 @@ def texts(glyphs: list[list[float]]) -> str:
 
 
 def text(size: int, placed: list[tuple[str, float, float, float]]) -> str:
-    """Letters of one size: the place of the first, and how far each stands from where the one before it ends."""
+    """Letters of one size: the place of the first, and how far each stands from where the one before it ends.
+
+    The first is the leftmost: SVG moves a text until its left edge is where its first letter should be.
+    """
+    leftmost = min(range(len(placed)), key=lambda i: placed[i][2])
+    placed = [placed[leftmost], *placed[:leftmost], *placed[leftmost + 1 :]]
     _, _, x, y = placed[0]
     dx, dy, end, height = [round(x)], [round(y)], round(x), round(y)
     for (_, width, *_), (_, _, x, y) in pairwise(placed):
