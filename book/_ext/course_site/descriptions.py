@@ -3,10 +3,10 @@
 from html import escape
 
 from docutils import nodes
-from sphinx.environment.collectors import EnvironmentCollector
 
 from lib.chapter.addresses import addresses
 
+from .pages import PageCollector
 from .quotes import beginning
 from .search import words
 
@@ -40,30 +40,20 @@ def tags(title: str, says: str, page: str, site: str) -> str:
     )
 
 
-class Descriptions(EnvironmentCollector):
+class Descriptions(PageCollector):
     """Keeps the description of every page between builds."""
 
-    def clear_doc(self, app, env, docname):
-        kept(env).pop(docname, None)
-
-    def merge_other(self, app, env, docnames, other):
-        kept(env).update({docname: kept(other)[docname] for docname in docnames if docname in kept(other)})
+    attribute = "course_descriptions"
 
     def process_doc(self, app, doctree):
-        kept(app.env)[app.env.docname] = description(doctree)
-
-
-def kept(env) -> dict[str, str]:
-    """The descriptions by page, which Sphinx stores with its environment."""
-    if not hasattr(env, "course_descriptions"):
-        env.course_descriptions = {}
-    return env.course_descriptions
+        self.kept(app.env)[app.env.docname] = description(doctree)
 
 
 def add_tags(app, pagename, templatename, context, doctree):
-    if pagename in kept(app.env):
+    found = Descriptions.kept(app.env)
+    if pagename in found:
         title = app.env.titles[pagename].astext()
-        context["metatags"] += tags(title, kept(app.env)[pagename], f"{pagename}.html", addresses().site)
+        context["metatags"] += tags(title, found[pagename], f"{pagename}.html", addresses().site)
 
 
 def setup(app):

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.environment.collectors import EnvironmentCollector
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
@@ -22,6 +23,25 @@ def chapter_of(env) -> Chapter | None:
 def unchanged(path: Path, changed: int) -> Chapter:
     """A chapter, read once for all pages of a build that show something of it."""
     return Chapter(path)
+
+
+class PageCollector(EnvironmentCollector):
+    """Keeps something of every page between builds, by page, in an attribute of Sphinx's environment."""
+
+    attribute: str
+
+    @classmethod
+    def kept(cls, env) -> dict:
+        if not hasattr(env, cls.attribute):
+            setattr(env, cls.attribute, {})
+        return getattr(env, cls.attribute)
+
+    def clear_doc(self, app, env, docname):
+        self.kept(env).pop(docname, None)
+
+    def merge_other(self, app, env, docnames, other):
+        found = self.kept(other)
+        self.kept(env).update({docname: found[docname] for docname in docnames if docname in found})
 
 
 def count(number: int, thing: str) -> str:

@@ -4,10 +4,8 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
-
 from lib.chapter.addresses import addresses
 from lib.chapter.book import chapters, syllabus
-
 
 
 def not_found(app, site: str) -> str:

@@ -12,10 +12,10 @@ from unicodedata import category
 
 from docutils import nodes
 from sphinx.builders.html import StandaloneHTMLBuilder
-from sphinx.environment.collectors import EnvironmentCollector
 
 from .glossary import path_of_terms, search_words
 from .names import all_names
+from .pages import PageCollector
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _IMPORT = re.compile(r"^\s*(?:import|from) .*$|^#@title.*$", re.M)
@@ -78,33 +78,22 @@ def sections(document: nodes.document) -> list[tuple[str, str, str]]:
     return found
 
 
-class Sections(EnvironmentCollector):
+class Sections(PageCollector):
     """Keeps the sections of every page between builds; a page with `nosearch: true` in its front matter has none."""
 
-    def clear_doc(self, app, env, docname):
-        kept(env).pop(docname, None)
-
-    def merge_other(self, app, env, docnames, other):
-        kept(env).update({docname: kept(other)[docname] for docname in docnames if docname in kept(other)})
+    attribute = "course_sections"
 
     def process_doc(self, app, doctree):
         if app.env.docname == app.config.root_doc:
             app.env.note_dependency(str(path_of_terms()))  # a changed term is a reason to write the index again
         if "nosearch" not in app.env.metadata[app.env.docname]:
-            kept(app.env)[app.env.docname] = sections(doctree)
-
-
-def kept(env) -> dict[str, list[tuple[str, str, str]]]:
-    """The sections by page, which Sphinx stores with its environment."""
-    if not hasattr(env, "course_sections"):
-        env.course_sections = {}
-    return env.course_sections
+            self.kept(app.env)[app.env.docname] = sections(doctree)
 
 
 def index(env) -> dict:
     """What the browser gets: pages with their names and sections, and the Chinese words with their English ones."""
     pages = []
-    for docname, found in sorted(kept(env).items()):
+    for docname, found in sorted(Sections.kept(env).items()):
         names = all_names().get(Path(docname).name)
         page = {"url": f"{docname}.html", "chapter": env.doc2path(docname).endswith(".ipynb")}
         pages.append(page | {"names": [*names.also, names.zh] if names else [], "sections": found})
