@@ -10,7 +10,7 @@ from sphinx.transforms import SphinxTransform
 from lib.chapter.book import syllabus
 from lib.chapter.notebook import TAG, Chapter, Check, equation_anchor
 
-from .pages import BookDirective, add_files_where, chapter_of, count, table
+from .pages import BookDirective, add_files_where, chapter_of, count, part_titles, table
 
 
 class Ticks(SphinxTransform):
@@ -81,7 +81,7 @@ class Claims(BookDirective):
         found = self.read_chapters()
         if not any(chapter.checks for chapter in found):
             return [nodes.paragraph("", "No chapter has been written yet.")]
-        titles = {part["part"]: part["title"] for part in syllabus()}
+        titles = part_titles()
         parts = [(name, list(group)) for name, group in groupby(found, lambda chapter: chapter.part)]
         kinds = [kind for kind, _ in Counter(check.kind for chapter in found for check in chapter.checks).most_common()]
         named = {name: titles.get(name, name) for name, _ in parts}

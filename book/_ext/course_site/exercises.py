@@ -6,10 +6,9 @@ from itertools import groupby
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-from lib.chapter.book import syllabus
 from lib.chapter.notebook import Chapter, Exercise, exercise_anchor
 
-from .pages import BookDirective, chapter_of, count, fold, table
+from .pages import BookDirective, chapter_of, count, fold, part_titles, table
 
 ON_PAPER = " (on paper)"
 _HEADING = re.compile(r"Exercise (\d+) ★")
@@ -34,7 +33,7 @@ class Exercises(BookDirective):
 
     def run(self):
         found = [chapter for chapter in self.read_chapters() if chapter.exercises]
-        titles = {part["part"]: part["title"] for part in syllabus()}
+        titles = part_titles()
         sections = []
         for part, group in groupby(found, lambda chapter: chapter.part):
             folds = [node for chapter in group for node in self.fold(chapter)]

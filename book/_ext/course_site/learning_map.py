@@ -13,12 +13,11 @@ from statistics import mean
 from docutils import nodes
 from sphinx.util import logging
 
-from lib.chapter.book import syllabus
 from lib.chapter.notebook import Chapter
 from lib.chapter.reading import core_and_deeper
 
 from .overviews import needed, steps
-from .pages import BookDirective, add_files_where
+from .pages import BookDirective, add_files_where, part_titles
 
 LOGGER = logging.getLogger(__name__)
 
@@ -154,7 +153,7 @@ class LearningMap(BookDirective):
     def drawing(self, found: list[Chapter], needs: dict[str, list[str]]) -> str:
         parts = {part: [chapter.slug for chapter in group] for part, group in groupby(found, lambda one: one.part)}
         places, bands = layout(parts, needs)
-        titles = {part["part"]: part["title"] for part in syllabus()}
+        titles = part_titles()
         names = {chapter.slug: chapter.header.title for chapter in found}
         grounds = [
             f'<rect class="band part-{band.part}" x="1" y="{band.top + 1}" width="{WIDTH - 2}" '

@@ -9,7 +9,7 @@ from sphinx.environment.collectors import EnvironmentCollector
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
-from lib.chapter.book import chapter_paths
+from lib.chapter.book import chapter_paths, syllabus
 from lib.chapter.notebook import Chapter
 
 
@@ -42,6 +42,11 @@ class PageCollector(EnvironmentCollector):
     def merge_other(self, app, env, docnames, other):
         found = self.kept(other)
         self.kept(env).update({docname: found[docname] for docname in docnames if docname in found})
+
+
+def part_titles() -> dict[str, str]:
+    """The titles of all parts, by the name of their folder."""
+    return {part["part"]: part["title"] for part in syllabus()}
 
 
 def count(number: int, thing: str) -> str:

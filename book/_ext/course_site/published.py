@@ -5,7 +5,9 @@ from itertools import groupby
 from pathlib import Path
 
 from lib.chapter.addresses import addresses
-from lib.chapter.book import chapters, syllabus
+from lib.chapter.book import chapters
+
+from .pages import part_titles
 
 
 def not_found(app, site: str) -> str:
@@ -13,7 +15,7 @@ def not_found(app, site: str) -> str:
 
     Its links count from the site's address; in a copy without one, from the folder in which the page lies.
     """
-    titles = {part["part"]: part["title"] for part in syllabus()}
+    titles = part_titles()
     found = [chapter for chapter in chapters(Path(app.srcdir)) if chapter.has_header]
     parts = []
     for name, group in groupby(found, lambda chapter: chapter.part):
