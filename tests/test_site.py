@@ -36,15 +36,18 @@ EQUATIONS = "$$a = b \\tag{1}$$\n\n$$c := d \\tag{D1}$$\n\n$$e = f$$"
 TABLE = """| Library | Function | What it does | What follows |
 |---|---|---|---|
 | torch 2.13.0 | `relu` | gives 0 at 0 | $f'$ differs |"""
+INDEX = "# All\n\n```{toctree}\nbook/part/one\n```\n\n```{production}\n```\n\n```{claims}\n```"
 CHECK = "✓ (1) exact · 1e-12 · a is b · rejects: forgot a; wrong sign"
 STRAY = "✓ (7) exact · 1e-12 · nothing is numbered 7"
 
 
-def chapter(folder: Path, printed: str = CHECK, header: str = HEADER, name: str = "one") -> Chapter:
+def chapter(
+    folder: Path, printed: str = CHECK, header: str = HEADER, name: str = "one", text: str = EQUATIONS
+) -> Chapter:
     """A small chapter on disk."""
     cells = [
         {"cell_type": "markdown", "id": "a", "metadata": {}, "source": header},
-        {"cell_type": "markdown", "id": "b", "metadata": {}, "source": EQUATIONS},
+        {"cell_type": "markdown", "id": "b", "metadata": {}, "source": text},
         {
             "cell_type": "code",
             "id": "c",
@@ -75,12 +78,14 @@ def build(tmp_path):
 
     def build(**changes) -> tuple[Path, str]:
         folder = tmp_path / "book" / "part"
-        folder.mkdir(parents=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (tmp_path / "_toc.yml").write_text("{root: index, parts: [{chapters: [{file: book/part/one}]}]}")
+            (tmp_path / "book" / "syllabus.yml").write_text("[]")
+            (tmp_path / "index.md").write_text(INDEX)
         chapter(folder, **changes)
-        (tmp_path / "_toc.yml").write_text("{root: index, parts: [{chapters: [{file: book/part/one}]}]}")
-        (tmp_path / "index.md").write_text("# All\n\n```{toctree}\nbook/part/one\n```\n\n```{production}\n```\n\n```{claims}\n```")
         warnings, options = io.StringIO(), {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}
-        options |= {"myst_enable_extensions": ["dollarmath"], "exclude_patterns": ["_build"]}
+        options |= {"myst_enable_extensions": ["dollarmath"], "exclude_patterns": ["_build", "jupyter_execute"]}
         out = tmp_path / "_build"
         with docutils_namespace():  # or a later build in this process would warn of everything that it registers
             Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=warnings).build()
@@ -110,6 +115,21 @@ def test_a_question_is_a_card_of_its_own_with_its_answer_behind_it(build):
     assert "Question</p>" in card and "How much?" in card
     assert rest.lstrip().startswith("<details>\n<summary>Answer</summary>\n<p>All.</p>")
     assert "questions.css" in page and "questions.css" not in overview
+
+
+def test_a_list_is_made_again_when_what_it_shows_of_a_chapter_changes(build):
+    header = HEADER.replace("[another](other.ipynb)", "nothing")
+
+    def made(**changes) -> int:
+        out, warnings = build(**changes)
+        assert warnings == ""
+        return (out / ".doctrees" / "index.doctree").stat().st_mtime_ns
+
+    first = made(header=header)
+    assert made(header=header, text=f"{EQUATIONS}\n\nNo list shows this.") == first
+    checked = made(header=header, printed=CHECK.replace("a is b", "b is a"))
+    assert checked > first
+    assert made(header=header.replace("# A chapter", "# The chapter")) > checked
 
 
 def test_an_unproved_equation_fails_the_build(build):

@@ -4,9 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from lib.chapter.book import ROOT
+from lib.chapter.book import ROOT, read_yaml
 
 PUBLISHED_BRANCH = "gh-pages"
 
@@ -51,6 +49,6 @@ class Addresses:
 
 def addresses(root: Path = ROOT) -> Addresses:
     """Read the addresses from `_config.yml`."""
-    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8")).get("repository", {})
+    repository = read_yaml(root / "_config.yml").get("repository", {})
     url = (repository.get("url") or "").rstrip("/").removesuffix(".git")
     return Addresses(url, repository.get("branch") or "main")

@@ -1,5 +1,6 @@
 """Where the book's chapters are, and what is planned."""
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -9,14 +10,24 @@ from lib.chapter.notebook import Chapter
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def read_yaml(path: Path):
+    """What a YAML file holds; read once as long as it does not change, so do not change what is returned."""
+    return _read_yaml(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read_yaml(path, changed):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 def syllabus(root: Path = ROOT) -> list[dict]:
     """The plan of the book: parts in order, each with its title and its chapters (digest, slug, title)."""
-    return yaml.safe_load((root / "book" / "syllabus.yml").read_text(encoding="utf-8"))
+    return read_yaml(root / "book" / "syllabus.yml")
 
 
 def pages(root: Path = ROOT) -> list[str]:
     """The pages that `_toc.yml` lists, in its order and without suffix."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    toc = read_yaml(root / "_toc.yml")
     listed = [entry["file"] for part in toc.get("parts", []) for entry in part.get("chapters", [])]
     return [file.removesuffix(".ipynb") for file in [toc["root"], *listed]]
 

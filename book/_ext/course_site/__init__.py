@@ -55,6 +55,11 @@ def report_problems(app, env, docnames):
             LOGGER.warning(problem, location=(env.path2doc(str(chapter.path)), None), type="course")
 
 
+def leave_figures_unnumbered(app, config):
+    """Numbers would count through the whole book, and every build would read all pages for them."""
+    config.numfig = False  # an extension of Jupyter Book's switches it on, whatever _config.yml says
+
+
 def write_notebooks(app, exception):
     if exception is None and app.builder.format == "html":
         write_all(Path(app.outdir, "standalone"))
@@ -69,8 +74,10 @@ def setup(app):
         app.add_post_transform(transform)
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
+    app.connect("config-inited", leave_figures_unnumbered, priority=900)
     app.connect("env-before-read-docs", report_problems)
     app.connect("build-finished", write_notebooks)
+    pages.setup(app)
     formulas.setup(app)
     callouts.setup(app)
     cells.setup(app)
@@ -89,4 +96,4 @@ def setup(app):
     published.setup(app)
     pages.add_files_where(app, 'class="listing', "listings.css")
     pages.add_files_where(app, 'class="letters"', "listings.css")
-    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

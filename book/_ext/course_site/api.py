@@ -86,10 +86,16 @@ def imported(chapter: Chapter) -> set[str]:
     return found
 
 
+def title_and_imports(chapter: Chapter) -> tuple[str, list[str]]:
+    """What these pages say of a chapter."""
+    return chapter.header.title, sorted(imported(chapter))
+
+
 class Api(BookDirective):
     """`{api} package`: the modules of a package of `lib`."""
 
     required_arguments = 1
+    take = staticmethod(title_and_imports)
 
     def run(self):
         root = Path(self.env.srcdir)

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from docutils import nodes
 
-from lib.chapter.book import ROOT
+from lib.chapter.book import ROOT, read_yaml
 from lib.chapter.notebook import Chapter, equation_anchor
 
 from .pages import chinese
@@ -42,7 +41,7 @@ def path_of_terms(root: Path = ROOT) -> Path:
 
 
 def _read(root: Path) -> dict:
-    return yaml.safe_load(path_of_terms(root).read_text(encoding="utf-8"))
+    return read_yaml(path_of_terms(root))
 
 
 def glossary(root: Path = ROOT) -> list[Term]:

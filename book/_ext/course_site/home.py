@@ -5,10 +5,9 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-import yaml
 from docutils import nodes
 
-from lib.chapter.book import ROOT, syllabus
+from lib.chapter.book import ROOT, read_yaml, syllabus
 from lib.chapter.notebook import Chapter, equation_anchor
 
 from .claims import tick
@@ -31,7 +30,7 @@ class StudyPath:
 def paths(root: Path = ROOT) -> list[StudyPath]:
     """The paths of book/paths.yml; a ValueError names a chapter that the syllabus does not know."""
     planned = {entry["slug"] for part in syllabus(root) for entry in part["chapters"]}
-    entries = yaml.safe_load((root / PATHS).read_text(encoding="utf-8"))
+    entries = read_yaml(root / PATHS)
     found = [StudyPath(entry["name"], entry["says"], tuple(entry["chapters"])) for entry in entries]
     for path in found:
         if unknown := [slug for slug in path.chapters if slug not in planned]:

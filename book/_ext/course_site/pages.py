@@ -1,5 +1,8 @@
 """What the parts of the extension share: the chapter of a page, and directives made from all chapters at once."""
 
+import hashlib
+import re
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -11,6 +14,9 @@ from sphinx.util.nodes import make_refnode
 
 from lib.chapter.book import chapter_paths, syllabus
 from lib.chapter.notebook import Chapter
+from lib.chapter.reading import core_and_deeper
+
+_HEADING = re.compile(r"^#+ .+$", re.M)
 
 
 def chapter_of(env) -> Chapter | None:
@@ -53,14 +59,57 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def listed(chapter: Chapter) -> tuple:
+    """What lists show of a chapter: everything that stands in a fixed form, and no prose."""
+    headings = _HEADING.findall(chapter.prose())
+    tags = [(equation.tag, equation.cell) for equation in chapter.equations if equation.tag]
+    anchors = [chapter.anchor(check.cell) for check in chapter.checks]
+    minutes = [round(part.minutes) for part in core_and_deeper(chapter)]
+    facts = (chapter.checks, chapter.exercises, chapter.corrections, chapter.production)
+    return chapter.digest, chapter.header, headings, tags, anchors, minutes, facts
+
+
+class ShownOfChapters(PageCollector):
+    """What each page shows of the chapters, as a digest; a page whose digest is another one now is made again."""
+
+    attribute = "course_shown_of_chapters"
+
+    def process_doc(self, app, doctree):
+        """Nothing is found in the page itself: its directives note what they show."""
+
+    def get_outdated_docs(self, app, env, added, changed, removed):
+        return [docname for docname, shown in self.kept(env).items() if any(map(self.differs, shown))]
+
+    @staticmethod
+    def differs(shown: tuple[Path, int, Callable, str]) -> bool:
+        path, changed, take, digest = shown
+        if not path.exists():
+            return True
+        now = path.stat().st_mtime_ns
+        return now != changed and digest_of(take, unchanged(path, now)) != digest
+
+
+@cache
+def digest_of(take: Callable[[Chapter], object], chapter: Chapter) -> str:
+    return hashlib.sha256(repr(take(chapter) if chapter.has_header else None).encode()).hexdigest()
+
+
 class BookDirective(SphinxDirective):
-    """A directive that reads every chapter; its page is made again when one of them changes."""
+    """A directive that reads every chapter; its page is made again when what it shows of one changes."""
+
+    take = staticmethod(listed)  # all that the directive may use of a chapter
 
     def read_chapters(self) -> list[Chapter]:
         root = Path(self.env.srcdir)
-        found = [unchanged(path, path.stat().st_mtime_ns) for path in chapter_paths(root)]
-        found = [chapter for chapter in found if chapter.has_header]
-        for path in [root / "_toc.yml", root / "book" / "syllabus.yml", *(chapter.path for chapter in found)]:
+        shown = ShownOfChapters.kept(self.env).setdefault(self.env.docname, [])
+        found = []
+        for path in chapter_paths(root):
+            changed = path.stat().st_mtime_ns
+            chapter = unchanged(path, changed)
+            shown.append((path, changed, self.take, digest_of(self.take, chapter)))
+            if chapter.has_header:
+                found.append(chapter)
+        for path in (root / "_toc.yml", root / "book" / "syllabus.yml"):
             self.env.note_dependency(str(path))
         return found
 
@@ -125,3 +174,7 @@ def fold(anchor: str, title: str, counts: str, body: list[nodes.Node]) -> list[n
         *body,
         nodes.raw("", "</details>", format="html"),
     ]
+
+
+def setup(app):
+    app.add_env_collector(ShownOfChapters)
