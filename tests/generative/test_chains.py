@@ -64,6 +64,13 @@ def test_long_sequences_do_not_underflow():
     torch.testing.assert_close(conditionals.sum(-1), torch.ones(2, 3000).double(), atol=1e-12, rtol=0)
 
 
+def test_rows_that_sum_to_one_but_for_rounding_are_scaled():
+    """As float32 leaves them: the probabilities of all sequences still sum to one."""
+    rows = torch.tensor([[0.1, 0.2, 0.7]] * 4, dtype=torch.float32).double() * (1 + 4e-7)
+    chain = MarkovChain(rows[0], rows[1:])
+    assert chain.log_prob(all_sequences(3, 4)).exp().sum().item() == pytest.approx(1, abs=1e-13)
+
+
 def test_samples_have_the_chains_law():
     chain, _ = random_chain(3)
     sequences, count = all_sequences(chain.states, 3), 40_000

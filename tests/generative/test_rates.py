@@ -130,6 +130,8 @@ def test_bad_input_is_named():
             rates.corrupt(torch.tensor([[0, 1]]), noise, generator())
     with pytest.raises(ValueError, match="each in 0 … 2"):
         rates.corrupt(torch.tensor([[3]]), 0.1, generator())
+    with pytest.raises(ValueError, match="tokens must be at least one"):
+        rates.corrupt(torch.zeros(1, 0, dtype=torch.int64), 0.1, generator())
     with pytest.raises(TypeError, match="noise"):
         rates.corrupt(torch.tensor([[0, 1]]), torch.zeros(2), generator())
     law = torch.full((3,), 1 / 3, dtype=torch.float64)
