@@ -46,7 +46,7 @@ notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHA
 	@$(TOOL)/notebooks.py $(CHAPTER)
 
 browser: .venv/.tests  ## open the built website in headless Chromium and check it
-	@$(BIN)/python -m pytest tests/browser -q
+	@$(BIN)/python -m pytest tests/browser -q -n 2 --dist loadgroup
 
 sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)

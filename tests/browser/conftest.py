@@ -17,6 +17,7 @@ from lib.chapter.notebook import Chapter
 
 HTML = ROOT / "_build" / "html"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+MOST_OPEN = 12
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,6 +38,19 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("path", [f"{page}.html" for page in pages()])
     if "chapter" in metafunc.fixturenames:
         metafunc.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
+
+
+def pytest_collection_modifyitems(items):
+    """Page by page, so that each is opened once and can be closed; all tests of a page run in one process."""
+
+    def page(item) -> str:
+        given = getattr(item, "callspec", None)
+        target = given and (given.params.get("path") or given.params.get("chapter"))
+        return address(target) if isinstance(target, Chapter) else target or ""
+
+    items.sort(key=page)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(page(item) or item.module.__name__))
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -84,13 +98,18 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def visit(browser, origin):
-    """Opens a page or a chapter once for each width and colour scheme, and remembers what happened meanwhile."""
+    """Opens a page or a chapter for a width and a colour scheme, and remembers what happened meanwhile.
+
+    The last few stay open: all of the book's would take more memory than a small machine has.
+    """
     opened = {}
 
     def open_page(target: str | Chapter, width: int = 1280, scheme: str = "light") -> Visit:
         path = address(target) if isinstance(target, Chapter) else target
         key = (path, width, scheme)
         if key not in opened:
+            if len(opened) == MOST_OPEN:
+                opened.pop(next(iter(opened))).page.close()
             page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
             opened[key] = seen = Visit(page)
             page.on("request", lambda request: seen.requests.append(request.url))

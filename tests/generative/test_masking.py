@@ -207,7 +207,8 @@ def test_bad_input_is_named():
     g = generator()
     cases = [
         (lambda: mask_tokens(tokens, 1.1, 2, g), "t must lie in"),
-        (lambda: mask_count(tokens, torch.tensor([3]), 2, g), "counts must lie in"),
+        (lambda: mask_count(tokens.expand(2, -1), torch.tensor([0, 3]), 2, g), "counts must lie in"),
+        (lambda: denoiser_log_probs(logits[:, :0], tokens[:, :0], 2), "tokens must be at least one"),
         (lambda: denoiser_log_probs(logits, tokens, 3), "mask_token must be a column"),
         (lambda: denoiser_log_probs(logits, tokens + 2, 2), "tokens must be at least one"),
         (lambda: masked_diffusion_loss(logits, tokens, tokens, 0.0, 2), "t must be positive"),

@@ -92,6 +92,7 @@ def test_packed_rows_hold_the_documents_their_places_and_their_next_tokens():
             assert packed.positions[number][here].tolist() == list(range(len(found[i])))
             assert packed.labels[number][here].tolist() == [*found[i][1:].tolist(), NO_LABEL]
         padding = packed.documents[number] == -1
+        assert padding.sum() == 8 - sum(len(found[i]) for i in row)
         assert (packed.labels[number][padding] == NO_LABEL).all() and (packed.tokens[number][padding] == 0).all()
 
 
