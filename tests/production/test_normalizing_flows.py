@@ -27,9 +27,10 @@ def planar_layer(product):
 
 def test_a_planar_layer_overflows():
     z = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    for product, finite in ((88.0, True), (89.0, False)):
+    for product, finite in ((88.7, True), (88.8, False)):
         moved, log_volume = planar_layer(product)(z)
-        assert bool(moved.isfinite().all()) is bool(log_volume.isfinite().all()) is finite, NORMFLOWS
+        for good in (moved.isfinite().all(1), log_volume.isfinite()):
+            assert bool((good == finite).all()), NORMFLOWS
     assert torch.nn.functional.softplus(torch.tensor(89.0)).isfinite()
 
 
@@ -43,14 +44,19 @@ def test_layers_have_no_inverse(layer):
             pytest.fail(NORMFLOWS)
 
 
-@pytest.mark.parametrize("name", ["GF", "NAF", "UNAF", "SOSPF"])
+def test_only_the_tanh_layer_lacks_its_inverse():
+    torch.manual_seed(0)
+    layer, z = Planar((2,), act="leaky_relu"), torch.randn(20, 2)
+    assert torch.allclose(layer.inverse(layer(z)[0])[0], z, atol=1e-5), NORMFLOWS
+
+
+@pytest.mark.parametrize("name", ["NAF", "UNAF", "SOSPF"])
 def test_bisection_stops_at_ten(name):
     torch.manual_seed(0)
     transform = getattr(zuko.flows, name)(2)().transform
-    for far in (300.0, -300.0):
-        inverse = transform.inv(torch.full((4, 2), far)).detach()
-        assert ((inverse.abs() - 10).abs() < 1e-4).any(), ZUKO
-        assert (transform(inverse) - far).abs().max() > 100, ZUKO
+    sent = torch.tensor([[12.0, 12.0], [-12.0, -12.0], [30.0, -30.0], [3.0, -3.0]])
+    back = transform.inv(transform(sent)).detach()
+    assert torch.allclose(back, sent.clamp(-10, 10), rtol=0, atol=1e-3), ZUKO
 
 
 def test_a_saturated_sample_has_no_density():
