@@ -12,6 +12,7 @@ from lib.course.tensors import require_finite_entries, working_dtype
 
 Layout = Literal["interleaved", "half"]
 LONGEST = 2**53  # up to here float64 holds every whole number
+PIECE = 128  # positions that are rotated at once where no gradient is wanted
 
 
 @checked
@@ -73,14 +74,27 @@ class Rotation:
             self.cos, self.sin = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        dim, exact = x.shape[-1], x.to(self.dtype)
+        dim = x.shape[-1]
         if dim != 2 * self.pairs:
             raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {self.pairs}")
         if self.layout == "interleaved":
-            turned = torch.view_as_real(_as_complex(exact) * self.phase).flatten(-2)
+            turned = torch.view_as_real(_as_complex(x.to(self.dtype)) * self.phase).flatten(-2)
+        elif x.ndim > 1 and x.shape[-2] > PIECE and not (x.requires_grad and torch.is_grad_enabled()):
+            return self._turn_in_pieces(x)
         else:
-            turned = exact * self.cos + exact.roll(self.pairs, -1) * self.sin
+            turned = self._turn_halves(x.to(self.dtype), self.cos, self.sin)
         return turned.to(x.dtype)
+
+    def _turn_halves(self, x, cos, sin):
+        return x * cos + x.roll(self.pairs, -1) * sin
+
+    def _turn_in_pieces(self, x):
+        """A few positions after the others, so that intermediate results stay in the cache; gradients would cost more."""
+        x, cos, sin = torch.broadcast_tensors(x, self.cos, self.sin)
+        turned = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for result, *piece in zip(*(y.split(PIECE, -2) for y in (turned, x, cos, sin)), strict=True):
+            result.copy_(self._turn_halves(piece[0].to(self.dtype), *piece[1:]))
+        return turned
 
 
 class StretchedRotation(Rotation):

@@ -247,3 +247,16 @@ def test_sizes_are_refused_when_an_object_is_made():
 def test_no_tokens_have_no_positions():
     for position in (Sinusoidal(), Learned(4, 8)):
         assert position.embed(torch.zeros(2, 0, 8), torch.zeros(1, 0, dtype=torch.int64)).shape == (2, 0, 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(300, 8), (2, 3, 300, 8), (3, 300, 8)])
+def test_the_half_layout_in_pieces_is_the_half_layout_whole(shape, dtype):
+    """Without gradients a long input is rotated piece by piece: to the last bit as with them, and as each row alone."""
+    x, angles = torch.randn(shape).to(dtype), rope_angles(torch.arange(300), 8)
+    whole = apply_rope(x.clone().requires_grad_(), angles, "half")
+    assert torch.equal(apply_rope(x, angles, "half"), whole.detach())
+    last = apply_rope(x[..., 299:, :], angles[299:], "half")
+    assert torch.equal(apply_rope(x, angles, "half")[..., 299:, :], last)
+    shared = rope_angles(torch.tensor([7]), 8)
+    assert torch.equal(apply_rope(x, shared, "half"), apply_rope(x.clone().requires_grad_(), shared, "half").detach())
