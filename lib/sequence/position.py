@@ -80,21 +80,10 @@ class Rotation:
         if self.layout == "interleaved":
             turned = torch.view_as_real(_as_complex(x.to(self.dtype)) * self.phase).flatten(-2)
         elif x.ndim > 1 and x.shape[-2] > PIECE and not (x.requires_grad and torch.is_grad_enabled()):
-            return self._turn_in_pieces(x)
+            return _turned_in_pieces(x, self.cos, self.sin)
         else:
-            turned = self._turn_halves(x.to(self.dtype), self.cos, self.sin)
+            turned = _turned(x.to(self.dtype), self.cos, self.sin)
         return turned.to(x.dtype)
-
-    def _turn_halves(self, x, cos, sin):
-        return x * cos + x.roll(self.pairs, -1) * sin
-
-    def _turn_in_pieces(self, x):
-        """A few positions after the others, so that intermediate results stay in the cache; gradients would cost more."""
-        x, cos, sin = torch.broadcast_tensors(x, self.cos, self.sin)
-        turned = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for result, *piece in zip(*(y.split(PIECE, -2) for y in (turned, x, cos, sin)), strict=True):
-            result.copy_(self._turn_halves(piece[0].to(self.dtype), *piece[1:]))
-        return turned
 
 
 class StretchedRotation(Rotation):
@@ -106,6 +95,20 @@ class StretchedRotation(Rotation):
             self.phase = magnitude * self.phase
         else:
             self.cos, self.sin = magnitude * self.cos, magnitude * self.sin
+
+
+def _turned(x, cos, sin):
+    """The half layout: each half times cos, and the other half times sin."""
+    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+
+
+def _turned_in_pieces(x, cos, sin):
+    """A few positions after the others, so that intermediate results stay in the cache; gradients would cost more."""
+    x, cos, sin = torch.broadcast_tensors(x, cos, sin)
+    turned = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for result, *piece in zip(*(y.split(PIECE, -2) for y in (turned, x, cos, sin)), strict=True):
+        result.copy_(_turned(piece[0].to(cos.dtype), *piece[1:]))
+    return turned
 
 
 def _as_complex(x):
