@@ -90,6 +90,9 @@ def test_the_last_step_to_zero_noise_has_order_one():
         orders = orders_of(20, lower_order_final=lower)
         assert orders == [*expected, 1], CHANGE + f"final_sigmas_type: orders {orders}, lower_order_final={lower}"
     assert orders_of(20, final_sigmas_type="sigma_min") == [*expected, 2], CHANGE + "final_sigmas_type: sigma_min"
+    for steps, lower, last in ((14, True, 1), (15, True, 2), (14, False, 2)):
+        orders = orders_of(steps, final_sigmas_type="sigma_min", lower_order_final=lower)
+        assert orders[-1] == last, CHANGE + f"final_sigmas_type: sigma_min, {steps} steps, lower_order_final={lower}: {orders}"
 
 
 def errors_of_rk4(between, steps=(16, 32, 64, 128)):
