@@ -175,7 +175,7 @@ class Transformer(nn.Module):
     One `position` object serves all layers; without it there is no position information. The head has weights of its
     own, small at first, so that an untrained model's loss is close to log(vocabulary). Other mixers come with *GAU and
     FLASH* and *State space models*, other feed-forwards with *Mixture of experts*, and a model that is not causal with
-    *Masked diffusion language models*.
+    *LLaDA*.
     """
 
     @checked
