@@ -1,8 +1,10 @@
 """What flow_matching and torchdiffeq do where the chapter on flow matching departs from them, and what lib shares."""
 
 import math
+import warnings
 
 import flow_matching
+import ot
 import pytest
 import torch
 import torchdiffeq
@@ -19,9 +21,10 @@ from lib.generative.paths import VP, RectifiedFlow
 from lib.generative.predictions import convert, exact_flow
 from lib.generative.solvers import solve_ode, time_grid
 
-VERSION, TORCHDIFFEQ = "1.0.10", "0.2.5"
+VERSION, TORCHDIFFEQ, POT = "1.0.10", "0.2.5", "0.9.7.post1"
 CHANGE = f"flow_matching is {flow_matching.__version__}, the page says {VERSION}: change 'In production' of cnf-flow-matching, "
 CHANGE_ODE = f"torchdiffeq is {torchdiffeq.__version__}, the page says {TORCHDIFFEQ}: change 'In production' of cnf-flow-matching, "
+CHANGE_POT = f"POT is {ot.__version__}, the page says {POT}: change 'In production' of cnf-flow-matching, "
 RING, STRAIGHT = ring_mixture(8, 2.0, 0.2), RectifiedFlow()
 
 
@@ -53,7 +56,9 @@ def test_their_clock_has_noise_at_zero(theirs, ours):
 def test_without_a_step_size_the_likelihood_is_a_single_step():
     x = RING.sample(6, torch.Generator().manual_seed(0))
     solver = ODESolver(velocity_model=their_velocity)
-    end, value = solver.compute_likelihood(x_1=x, log_p0=log_normal, step_size=None, exact_divergence=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        end, value = solver.compute_likelihood(x_1=x, log_p0=log_normal, step_size=None, exact_divergence=True)
     constant = torch.full((6,), -2 - math.log(2 * math.pi), dtype=torch.float64)
     assert torch.allclose(end, torch.zeros_like(end), atol=1e-12) and torch.allclose(value, constant, atol=1e-12), (
         CHANGE + f"step_size=None: ends {end}, likelihoods {value}"
@@ -76,6 +81,9 @@ def test_a_sample_depends_on_its_neighbours():
     among = odeint(flipped, x, ends, **options)
     gap = (alone[-1] - among[-1][:1]).abs().max().item()
     assert 1e-6 < gap < 1e-1, CHANGE_ODE + f"dopri5: a sample moved by {gap:.2g} among others"
+    copies = odeint(flipped, x[:1].repeat(5, 1), ends, **options)
+    gap = (alone[-1] - copies[-1]).abs().max().item()
+    assert gap < 1e-12, CHANGE_ODE + f"dopri5: a mean square, yet a sample moved by {gap:.2g} among its copies"
 
 
 def flipped(t, x):
@@ -112,10 +120,15 @@ def test_trace_and_determinant_agree_with_zuko():
     torch.testing.assert_close(ours, end, rtol=0, atol=1e-8)
 
 
-def test_matching_is_the_optimal_plan_of_pot():
-    ot = pytest.importorskip("ot")
-    costs = torch.cdist(RING.sample(32, torch.Generator().manual_seed(7)), normal(32, 2, number=8)) ** 2
+def test_the_plan_of_pot_holds_masses():
+    x, noise = RING.sample(32, torch.Generator().manual_seed(7)), normal(32, 2, number=8)
+    costs = ot.dist(x.numpy(), noise.numpy())
+    torch.testing.assert_close(
+        torch.from_numpy(costs), torch.cdist(x, noise) ** 2, rtol=0, atol=1e-12, msg=CHANGE_POT + "dist: squared distances"
+    )
     rows, columns = linear_sum_assignment(costs)
-    plan = ot.emd(ot.unif(32), ot.unif(32), costs.numpy())
-    assert (plan * costs.numpy()).sum() == pytest.approx(costs[rows, columns].mean().item(), abs=1e-12)
-    assert (plan.argmax(1) == columns).all()
+    masses = torch.zeros(32, 32, dtype=torch.float64)
+    masses[rows, columns] = 1 / 32
+    plan = torch.from_numpy(ot.emd([], [], costs))
+    torch.testing.assert_close(plan, masses, rtol=0, atol=1e-15, msg=CHANGE_POT + "emd: 1/n at each matched pair")
+    assert (plan.argmax(1) == torch.from_numpy(columns)).all(), CHANGE_POT + "emd: the order is argmax(1)"
