@@ -10,7 +10,7 @@
 #   sample(enable_grad=True): expected a gradient, seen a gradient
 #   compute_likelihood(enable_grad=True): expected a gradient, seen none
 source "$(dirname "$0")/_common.sh"
-install numpy==2.4.6 torch==2.13.0 torchdiffeq==0.2.5 flow_matching==1.0.10
+install numpy==2.4.6 torch==2.13.0 torchdiffeq==0.2.5 tqdm==4.70.1 flow_matching==1.0.10
 
 "$python" -I - <<'EOF'
 import sys
