@@ -106,8 +106,9 @@ def _turned_in_pieces(x, cos, sin):
     """A few positions after the others, so that intermediate results stay in the cache; gradients would cost more."""
     x, cos, sin = torch.broadcast_tensors(x, cos, sin)
     turned = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for result, *piece in zip(*(y.split(PIECE, -2) for y in (turned, x, cos, sin)), strict=True):
-        result.copy_(_turned(piece[0].to(cos.dtype), *piece[1:]))
+    for result, piece, c, s in zip(*(y.split(PIECE, -2) for y in (turned, x, cos, sin)), strict=True):
+        piece = piece.to(cos.dtype)
+        result.copy_((piece * c).add_(piece.roll(piece.shape[-1] // 2, -1).mul_(s)))
     return turned
 
 
