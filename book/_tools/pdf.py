@@ -9,10 +9,11 @@ from html import escape
 from pathlib import Path
 from urllib.parse import unquote
 
-import yaml
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, sync_playwright
 from toolbox import ROOT
+
+from lib.chapter.book import read_yaml
 
 SITE, COMBINED, OUTPUT = ROOT / "_build" / "html", ROOT / "_build" / "pdf" / "index.html", ROOT / "_build" / "book.pdf"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -30,7 +31,7 @@ _URL = re.compile(r"url\(#([^)]+)\)")
 
 def parts_of_the_book(root: Path = ROOT) -> list[tuple[str, list[str]]]:
     """Each part's caption and its pages, as in _toc.yml; the first page has no caption."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    toc = read_yaml(root / "_toc.yml")
     files = [(part.get("caption", ""), [entry["file"] for entry in part["chapters"]]) for part in toc["parts"]]
     return [(name, [file.removesuffix(".ipynb") for file in listed]) for name, listed in [("", [toc["root"]]), *files]]
 
@@ -155,7 +156,7 @@ def main() -> None:
     chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if chromium is None:
         sys.exit(f"Chromium is missing ({', '.join(CHROMIUM)}): install it, for example with apt-get install chromium.")
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    config = read_yaml(ROOT / "_config.yml")
     combine(parts, SITE, COMBINED, config["title"], config["author"])
     print("Printing, which takes a few minutes", flush=True)
     start = time.monotonic()

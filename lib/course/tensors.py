@@ -26,6 +26,19 @@ def require_finite_entries(name: str, values: Tensor) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 
+def require_tokens(tokens: Tensor, count: int) -> None:
+    """Refuse integers that are none at all, or not all in 0 … count - 1."""
+    if not tokens.numel() or tokens.min() < 0 or tokens.max() >= count:
+        raise ValueError(f"tokens must be at least one, each in 0 … {count - 1}, got {tokens}")
+
+
+def require_law(name: str, rows: Tensor) -> None:
+    """Refuse what are no probabilities: rows that are empty, not finite, negative, or whose sum is not one."""
+    require_finite_entries(name, rows)
+    if not rows.numel() or rows.min() < 0 or ((rows.sum(-1) - 1).abs() > 1e-6).any():
+        raise ValueError(f"{name} must not be negative and sum to one, got {rows.tolist()}")
+
+
 def predict(network: Callable, x: Tensor, time: Tensor | float, name: str = "network") -> Tensor:
     """What the network makes of a copy of x, which it may overwrite; another shape than that of x is refused."""
     predicted = network(x.clone(), time)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float64, Int, Int64, checked
-from lib.course.tensors import require_finite_entries
+from lib.course.tensors import require_law, require_tokens
 
 MOST_SEQUENCES = 10**6
 
@@ -22,9 +22,7 @@ class MarkovChain:
     @checked
     def __init__(self, initial: Float64[Tensor, "states"], transition: Float64[Tensor, "states states"]):
         for name, rows in (("initial", initial), ("transition", transition)):
-            require_finite_entries(name, rows)
-            if not rows.numel() or rows.min() < 0 or ((rows.sum(-1) - 1).abs() > 1e-6).any():
-                raise ValueError(f"{name} must not be negative and sum to one in each row, got {rows.tolist()}")
+            require_law(name, rows)
         self.initial = initial / initial.sum()
         self.transition = transition / transition.sum(1, keepdim=True)
 
@@ -84,7 +82,7 @@ class MarkovChain:
 
     def _evidence(self, tokens):
         """What each token says of its place, (batch, length, states): one state, or all of them for a mask."""
-        _require_tokens(tokens, self.states)
+        require_tokens(tokens, self.states + 1)
         return torch.eye(self.states + 1, self.states, dtype=torch.float64).index_fill(
             0, torch.tensor([self.states]), 1.0
         )[tokens.long()]
@@ -108,8 +106,3 @@ def all_sequences(states: int, length: int) -> Int64[Tensor, "sequences {length}
     if states**length > MOST_SEQUENCES:
         raise ValueError(f"states ** length must be at most {MOST_SEQUENCES}, got {states}^{length}")
     return torch.tensor(list(itertools.product(range(states), repeat=length)))
-
-
-def _require_tokens(tokens, last):
-    if not tokens.numel() or tokens.min() < 0 or tokens.max() > last:
-        raise ValueError(f"tokens must be at least one, each in 0 … {last}, where {last} is the mask, got {tokens}")

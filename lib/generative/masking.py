@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Float, Int, Int64, checked
-from lib.course.tensors import per_row, require_finite_entries
+from lib.course.tensors import per_row, require_finite_entries, require_tokens
 from lib.generative.clock import in_clock, shown
 
 ORDERS = ("random", "confidence")
@@ -172,5 +172,4 @@ def _require_vocabulary(logits, tokens, mask_token):
     vocabulary = logits.shape[-1]
     if not 0 <= mask_token < vocabulary:
         raise ValueError(f"mask_token must be a column of logits, 0 … {vocabulary - 1}, got {mask_token}")
-    if not tokens.numel() or tokens.min() < 0 or tokens.max() >= vocabulary:
-        raise ValueError(f"tokens must be at least one, each in 0 … {vocabulary - 1}, got {tokens}")
+    require_tokens(tokens, vocabulary)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_not_negative
 from lib.course.shapes import Float, Float64, checked
-from lib.course.tensors import per_row, require_finite_entries
+from lib.course.tensors import per_row, require_finite_entries, require_law
 
 Factor = float | Float[Tensor, "*rows"]
 
@@ -33,12 +33,11 @@ class GaussianMixture:
         means: Float64[Tensor, "components dim"],
         covariances: Float64[Tensor, "components *dims"],
     ):
-        for name, values in (("weights", weights), ("means", means), ("covariances", covariances)):
+        for name, values in (("means", means), ("covariances", covariances)):
             require_finite_entries(name, values)
         if not means.numel():
             raise ValueError(f"means must hold a component in at least one dimension, got shape {tuple(means.shape)}")
-        if weights.min() < 0 or abs(weights.sum().item() - 1) > 1e-6:
-            raise ValueError(f"weights must not be negative and sum to one, got {weights.tolist()}")
+        require_law("weights", weights)
         variances, axes = _variances_and_axes(covariances, *means.shape)
         self._set(weights / weights.sum(), means.clone(), variances, axes)
 

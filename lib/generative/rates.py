@@ -7,17 +7,19 @@ A column holds what leaves a state: dp/dσ̄ = Q p with Q[y, x] ≥ 0 the rate f
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_not_negative
 from lib.course.shapes import Float, Float64, Int, Int64, checked
-from lib.course.tensors import per_row, require_finite_entries
+from lib.course.tensors import per_row, require_finite_entries, require_law, require_tokens
 
 Noise = float | Float[Tensor, "batch"]
 
 
+@dataclass(frozen=True)
 class TokenRates:
     """What both kinds share: with probability 1 - e^-σ̄ a token is struck, and then replaced whatever it was.
 
@@ -25,7 +27,10 @@ class TokenRates:
     """
 
     vocabulary: int
-    states: int
+    _least: ClassVar[int] = 1
+
+    def __post_init__(self):
+        require_at_least("vocabulary", self.vocabulary, self._least)
 
     @checked
     def matrix(self) -> Float64[Tensor, "states states"]:
@@ -43,8 +48,7 @@ class TokenRates:
         self, tokens: Int[Tensor, "batch length"], noise: Noise, generator: torch.Generator
     ) -> Int64[Tensor, "batch length"]:
         """Each token moved by exp(σ̄ Q) on its own; σ̄ is one number, or one for each row."""
-        if not tokens.numel() or tokens.min() < 0 or tokens.max() >= self.states:
-            raise ValueError(f"tokens must be at least one, each in 0 … {self.states - 1}, got {tokens}")
+        require_tokens(tokens, self.states)
         noise = torch.as_tensor(noise, dtype=torch.float64)
         if not torch.all((noise >= 0) & (noise < torch.inf)):
             raise ValueError(f"noise must be finite and not negative, got {noise}")
@@ -53,14 +57,8 @@ class TokenRates:
         return torch.where(replaced, self._replacements(tokens.shape, generator), tokens.long())
 
 
-@dataclass(frozen=True)
 class AbsorbingRates(TokenRates):
     """Each of the tokens 0 … vocabulary - 1 turns into the mask, the token `vocabulary`, at rate one, and stays there."""
-
-    vocabulary: int
-
-    def __post_init__(self):
-        require_at_least("vocabulary", self.vocabulary, 1)
 
     @property
     def states(self) -> int:
@@ -74,14 +72,10 @@ class AbsorbingRates(TokenRates):
         return torch.full(shape, self.vocabulary)
 
 
-@dataclass(frozen=True)
 class UniformRates(TokenRates):
     """Each token 0 … vocabulary - 1 is drawn anew, from all alike, at rate one; this one's own value among them."""
 
-    vocabulary: int
-
-    def __post_init__(self):
-        require_at_least("vocabulary", self.vocabulary, 2)
+    _least = 2
 
     @property
     def states(self) -> int:
@@ -105,9 +99,7 @@ def reverse_rates(
     off the diagonal or whose columns do not sum to zero, and laws that do not sum to one, raise a `ValueError`.
     """
     _require_rates(rates)
-    require_finite_entries("law", law)
-    if law.min() < 0 or abs(law.sum().item() - 1) > 1e-6:
-        raise ValueError(f"law must not be negative and sum to one, got {law.tolist()}")
+    require_law("law", law)
     ratios = torch.where(law > 0, law[:, None] / law, 0.0)
     back = ratios * rates.T
     back.fill_diagonal_(0.0)

@@ -6,7 +6,7 @@ Source: Lou et al. 2024, arXiv 2310.16834, sections 3.1 (definition 3.1, the los
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_not_negative
+from lib.course.ranges import require_positive
 from lib.course.shapes import Float, checked
 
 
@@ -31,7 +31,5 @@ def absorbing_score(
 
     The ratio is e^-σ̄ / (1 - e^-σ̄) P(token i = v | what is not masked): all of its time stands in front.
     """
-    require_not_negative("noise", noise)
-    if noise == 0:
-        raise ValueError("noise must be positive: without noise nothing is masked, got 0")
+    require_positive("noise", noise)
     return log_probs - torch.tensor(noise, dtype=torch.float64).expm1().log().to(log_probs.dtype)

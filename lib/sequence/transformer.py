@@ -15,7 +15,7 @@ from torch.nn.functional import gelu
 
 from lib.course.ranges import require_at_least, require_positive
 from lib.course.shapes import Bool, Float, Int, Real, checked
-from lib.course.tensors import require_finite_entries
+from lib.course.tensors import require_finite_entries, require_tokens
 from lib.sequence.attention import attend, causal_mask, softmax_mask
 from lib.sequence.position import Position
 
@@ -222,8 +222,7 @@ class Transformer(nn.Module):
         was.
         """
         vocabulary, tokens = self.embedding.num_embeddings, tokens.long()
-        if not tokens.numel() or tokens.min() < 0 or tokens.max() >= vocabulary:
-            raise ValueError(f"tokens must be at least one, each in 0 … {vocabulary - 1}, got {tokens}")
+        require_tokens(tokens, vocabulary)
         depth, past = len(self.blocks), 0 if cache is None else cache.length
         if cache is not None and len(cache.layers) != depth:
             raise ValueError(f"cache must hold {depth} layers, got {len(cache.layers)}")

@@ -73,7 +73,7 @@ def test_small_links_are_large_enough_to_tap(visit, name, targets):
 
 
 def test_pages_of_lib_show_every_module(visit):
-    for package in ("course", "foundations", "learning", "sequence", "generative"):
+    for package in ("course", "foundations", "learning", "sequence", "generative", "systems"):
         page = visit(f"book/api/{package}.html").page
         modules = sorted(path.stem for path in (ROOT / "lib" / package).glob("[!_]*.py"))
         assert page.locator(".api > h2").evaluate_all("all => all.map(e => e.parentElement.id)") == [
