@@ -32,6 +32,20 @@ class Cache:
         """How many tokens it holds."""
         return 0 if self.positions is None else self.positions.shape[1]
 
+    def keep(self, entries: slice | Tensor) -> None:
+        """Forget all tokens but these entries, in this order: what *Medusa* does with guesses that were wrong.
+
+        Only for mixers that keep one entry a token along dimension 2, as attention does; a state that sums up all tokens
+        cannot forget one, and is refused.
+        """
+        for layer in self.layers:
+            for name, held in layer.items():
+                if held.ndim < 3 or held.shape[2] != self.length:
+                    raise ValueError(f"{name} must hold {self.length} tokens along dimension 2, got {tuple(held.shape)}")
+        if self.length:
+            self.positions = self.positions[:, entries]
+        self.layers = [{name: held[:, :, entries] for name, held in layer.items()} for layer in self.layers]
+
     def positions_with(self, new: Tensor) -> Tensor:
         """Its positions and then new ones; either may be shared by all sequences."""
         if self.positions is None:
