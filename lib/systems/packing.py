@@ -45,21 +45,22 @@ def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """`first_fit` of the documents from the longest to the shortest; of equal ones the earlier first.
 
-    All documents of one length are placed at once: going through the rows, each takes as many as it has room for.
+    All documents of one length are placed at once: of the rows that have room, in order, each takes as many as fit.
     """
     lengths = _require_lengths(lengths, capacity)
     order = np.argsort(-lengths, kind="stable")
     sizes, counts = np.unique(-lengths, return_counts=True)
-    room, rows, used = np.full(len(lengths), capacity), [[] for _ in lengths], 0
-    for size, indices in zip(-sizes, np.split(order, counts.cumsum()[:-1]), strict=True):
-        reach = used + -(-len(indices) // (capacity // size))  # rows in use, and those that would hold all of them
-        filled = np.minimum((room[:reach] // size).cumsum(), len(indices))
+    room, row_of, used, begin = np.full(len(lengths), capacity), np.empty(len(lengths), dtype=np.int64), 0, 0
+    for size, count in zip(-sizes, counts, strict=True):
+        reach = used + -(-count // (capacity // size))  # rows in use, and those that would hold all of them
+        roomy = np.flatnonzero(room[:reach] >= size)
+        filled = np.minimum((room[roomy] // size).cumsum(), count)
         taken = np.diff(filled, prepend=0)
-        for row in taken.nonzero()[0]:
-            rows[row].extend(indices[filled[row] - taken[row] : filled[row]].tolist())
-        room[:reach] -= taken * size
-        used = max(used, int(taken.nonzero()[0][-1]) + 1)
-    return rows[:used]
+        room[roomy] -= taken * size
+        row_of[begin : begin + count] = roomy.repeat(taken)
+        used, begin = max(used, int(row_of[begin + count - 1]) + 1), begin + count
+    by_row = np.argsort(row_of, kind="stable")
+    return [row.tolist() for row in np.split(order[by_row], np.bincount(row_of).cumsum()[:-1])]
 
 
 def pack(documents: Sequence[Tensor], rows: Sequence[Sequence[int]], capacity: int) -> Packed:
