@@ -13,7 +13,7 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """The result, or a `ValueError` that names the argument which was not finite, or all of them if it overflowed."""
-    if not result.detach().sum().isfinite() and not result.isfinite().all():  # a finite sum has finite terms
+    if not _all_finite(result.detach()):
         for name, values in arguments.items():
             require_finite_entries(name, values)
         raise ValueError(f"{' and '.join(arguments)} must be smaller: the result overflows {result.dtype}")
@@ -22,7 +22,7 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 
 def require_finite_entries(name: str, values: Tensor) -> None:
     """Refuse a tensor that holds NaN or infinite entries."""
-    if not values.detach().isfinite().all():
+    if not _all_finite(values.detach()):
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 
@@ -59,3 +59,7 @@ def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
     if values.shape != x.shape[:1]:
         raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {kind(values)}")
     return values.reshape(-1, *(1 for _ in x.shape[1:]))
+
+
+def _all_finite(values):
+    return bool(values.sum().isfinite() or values.isfinite().all())  # a finite sum has finite terms
