@@ -184,7 +184,8 @@ def sparse_mixture(
 ) -> Float[Tensor, "tokens width"]:
     """Σⱼ weightsⱼ (silu(x gate) ⊙ (x up)) down of the k experts of each token.
 
-    Tokens are sorted by expert, and each expert that has some multiplies all of its own at once.
+    Tokens are sorted by expert, and each expert that has some multiplies all of its own at once, in place
+    where nothing has to be kept for gradients.
     """
     counts = expert_counts(experts, len(gate)).tolist()
     order = experts.flatten().argsort(stable=True)
@@ -192,11 +193,11 @@ def sparse_mixture(
     parts = x.index_select(0, tokens).split(counts)
     weights = weights.flatten().index_select(0, order)[:, None].split(counts)
     outputs = [
-        (silu(part @ g).mul_(part @ u) @ d).mul_(weight)
+        (silu(part @ g, inplace=True).mul_(part @ u) @ d).mul_(weight)
         for part, weight, g, u, d in zip(parts, weights, gate, up, down, strict=True)
         if len(part)
     ]
-    return torch.zeros_like(x).index_add(0, tokens, torch.cat([x[:0], *outputs]))
+    return torch.zeros_like(x).index_add_(0, tokens, torch.cat([x[:0], *outputs]))
 
 
 def _require_experts(experts, count):

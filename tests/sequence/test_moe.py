@@ -64,6 +64,24 @@ def test_softmax_routing_takes_the_largest_probabilities(seed):
             torch.testing.assert_close(plain.weights[i], row[best], atol=1e-14, rtol=0)
 
 
+ROUTES = [
+    softmax_routing,
+    partial(softmax_routing, normalised=False),
+    sigmoid_routing,
+    partial(sigmoid_routing, groups=3, top_groups=2),
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_batches_are_routed_token_by_token(route):
+    logits = normal(0, 2, 3, 4, 6)
+    batched, flat = route(logits, 3), route(logits.reshape(-1, 6), 3)
+    assert torch.equal(batched.experts, flat.experts.view(2, 3, 4, 3))
+    assert torch.equal(batched.weights, flat.weights.view(2, 3, 4, 3))
+    one = route(logits[0, 0, 0], 3)
+    assert torch.equal(one.experts, flat.experts[0]) and torch.equal(one.weights, flat.weights[0])
+
+
 def best_groups(keys, groups, top_groups):
     """By trying every set of groups, the experts of the set whose sums of two best scores are the largest."""
     members = torch.arange(len(keys)).view(groups, -1).tolist()
