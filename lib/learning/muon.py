@@ -70,7 +70,7 @@ def muon_step(
     gradients after `newton_schulz`, which makes its root mean square about 0.2 lr where the matrix has full rank. Torch
     works in bfloat16 there, this function in the parameters' dtype, at least float32. Raises `ValueError` for settings
     out of range, a gradient that is not finite and the state of another shape.
-    Sources: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.16982, section 2.2.
+    Sources: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.16982.
     """
     require_positive("lr", lr)
     require_in("momentum", momentum, 0, 1, "[)")
