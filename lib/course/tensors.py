@@ -1,5 +1,6 @@
 """Tensors that come from outside: finite or refused, of the right shape, and computed with in enough precision."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,7 +14,7 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """The result, or a `ValueError` that names the argument which was not finite, or all of them if it overflowed."""
-    if not result.detach().sum().isfinite() and not result.isfinite().all():  # a finite sum has finite terms
+    if not math.isfinite(result.detach().sum()) and not result.isfinite().all():  # a finite sum has finite terms
         for name, values in arguments.items():
             require_finite_entries(name, values)
         raise ValueError(f"{' and '.join(arguments)} must be smaller: the result overflows {result.dtype}")
@@ -58,4 +59,4 @@ def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
         return values
     if values.shape != x.shape[:1]:
         raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {kind(values)}")
-    return values.reshape(-1, *(1 for _ in x.shape[1:]))
+    return values.reshape(-1, *[1] * (x.ndim - 1))
