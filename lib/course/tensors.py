@@ -12,9 +12,14 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def all_finite(values: Tensor) -> bool:
+    """Whether no entry is NaN or infinite: seen from the sum, whose terms are finite if it is."""
+    return math.isfinite(values.detach().sum()) or bool(values.isfinite().all())
+
+
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """The result, or a `ValueError` that names the argument which was not finite, or all of them if it overflowed."""
-    if not math.isfinite(result.detach().sum()) and not result.isfinite().all():  # a finite sum has finite terms
+    if not all_finite(result):
         for name, values in arguments.items():
             require_finite_entries(name, values)
         raise ValueError(f"{' and '.join(arguments)} must be smaller: the result overflows {result.dtype}")
@@ -23,7 +28,7 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 
 def require_finite_entries(name: str, values: Tensor) -> None:
     """Refuse a tensor that holds NaN or infinite entries."""
-    if not values.detach().isfinite().all():
+    if not all_finite(values):
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from lib.course.shapes import Float, Float64, Int, checked
-from lib.course.tensors import per_row, predict, require_finite_result, working_dtype
+from lib.course.tensors import all_finite, per_row, predict, require_finite_result, working_dtype
 from lib.course.training import rewound_after_error
 from lib.generative.clock import combine
 
@@ -183,7 +183,7 @@ def sample(
         for t in range(schedule.steps, 0, -1):
             noise = predict(network, x, torch.full(shape[:1], t / schedule.steps))
             x = _ancestral_step(schedule, x, t, noise, variance, generator)
-            if not x.sum().isfinite() and not x.isfinite().all():
+            if not all_finite(x):
                 raise ValueError(f"network must return finite noise of moderate size, got x not finite after t = {t}")
     return x
 
