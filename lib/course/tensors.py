@@ -1,5 +1,6 @@
 """Tensors that come from outside: finite or refused, of the right shape, and computed with in enough precision."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,9 +12,14 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def all_finite(values: Tensor) -> bool:
+    """Whether no entry is NaN or infinite: seen from the sum, whose terms are finite if it is."""
+    return math.isfinite(values.detach().sum()) or bool(values.isfinite().all())
+
+
 def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
     """The result, or a `ValueError` that names the argument which was not finite, or all of them if it overflowed."""
-    if not _all_finite(result.detach()):
+    if not all_finite(result):
         for name, values in arguments.items():
             require_finite_entries(name, values)
         raise ValueError(f"{' and '.join(arguments)} must be smaller: the result overflows {result.dtype}")
@@ -22,7 +28,7 @@ def require_finite_result(result: Tensor, **arguments: Tensor) -> Tensor:
 
 def require_finite_entries(name: str, values: Tensor) -> None:
     """Refuse a tensor that holds NaN or infinite entries."""
-    if not _all_finite(values.detach()):
+    if not all_finite(values):
         raise ValueError(f"{name} must be finite, got NaN or infinite entries")
 
 
@@ -58,8 +64,4 @@ def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
         return values
     if values.shape != x.shape[:1]:
         raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {kind(values)}")
-    return values.reshape(-1, *(1 for _ in x.shape[1:]))
-
-
-def _all_finite(values):
-    return bool(values.sum().isfinite() or values.isfinite().all())  # a finite sum has finite terms
+    return values.reshape(-1, *[1] * (x.ndim - 1))

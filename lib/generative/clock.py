@@ -13,7 +13,7 @@ Times = Float64[Tensor, "..."]
 def in_clock(t: Time) -> Tensor:
     """t in float64; outside [0, 1] it is refused."""
     times = torch.as_tensor(t, dtype=torch.float64)
-    if not torch.all((times >= 0) & (times <= 1)):
+    if not torch.equal(times, times.clamp(0, 1)):  # NaN equals nothing
         raise ValueError(f"t must lie in [0, 1] (t = 0 is data), got {shown(times)}")
     return times
 
@@ -26,5 +26,5 @@ def shown(values: Tensor) -> str:
 def combine(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
     """a x + b y in the dtype of x, at least float32 in between; a and b are numbers, or one for each row."""
     wide = working_dtype(x.dtype)
-    a, b = (per_row("t", factor.to(wide), x) for factor in (a, b))
-    return (a * x + b * y).to(x.dtype)
+    a, b = per_row("t", a, x).to(wide), per_row("t", b, x).to(wide)
+    return torch.addcmul(a * x.to(wide), b, y).to(x.dtype)

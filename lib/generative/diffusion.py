@@ -1,9 +1,10 @@
 """Denoising diffusion in discrete time (Ho, Jain, Abbeel 2020, arXiv 2006.11239).
 
-Clock: t = 0 is data, t = 1, …, T are the noisy steps, and a network is told t/T, in (0, 1].
+Clock: t = 0 is data, t = 1, …, T are the noisy steps, and a network is told t/T, in (0, 1]. For β_t = β(t/T)/T the
+chain's x_t tends to that of the path VP at the time t/T (`lib.generative.paths`), with errors O(1/T).
 Tables have shape (T,), and entry t - 1 belongs to step t. No caller has to remember that: functions take t itself and
-look it up in one place, `at`, which refuses a t outside 1..T. What belongs to t - 1 has a table of its own
-(`alpha_bars_before`), so that nothing is ever shifted.
+refuse a t outside 1..T. What belongs to t - 1 has a table of its own (`alpha_bars_before`), so that nothing is ever
+shifted.
 Tables are float64 and are rounded to the data's dtype where they are used, to float32 for data in half precision: in
 float32, 1 - ᾱ_t loses up to four of its seven digits near t = 1. Half precision is computed with in float32 and rounded
 once, at the end.
@@ -19,8 +20,9 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from lib.course.shapes import Float, Float64, Int, checked
-from lib.course.tensors import predict, require_finite_result, working_dtype
+from lib.course.tensors import all_finite, per_row, predict, require_finite_result, working_dtype
 from lib.course.training import rewound_after_error
+from lib.generative.clock import combine
 
 FIRST_BETA, LAST_BETA, REFERENCE_STEPS = 1e-4, 0.02, 1000  # Ho et al. 2020, section 4
 
@@ -124,33 +126,20 @@ def linear_betas(steps: int) -> Float64[Tensor, "steps"]:
 
 
 @checked
-def at(table: Float64[Tensor, "steps"], t: Step, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "..."]:
-    """The entry for step t of a table (T,), in the dtype of x, at least float32, and shaped to multiply it.
-
-    `t` is one step for the whole batch, or a tensor (batch,). A step outside 1..T raises a `ValueError`.
-    """
-    return _at(table, t, x)
-
-
-@checked
 def add_noise(
     schedule: Schedule, x_0: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
 ) -> Float[Tensor, "batch *shape"]:
-    """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε: all of the first t steps of the chain at once, with ε = `noise` from N(0, I)."""
-    return _add_noise(schedule, x_0, t, noise)
+    """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε: all of the first t steps of the chain at once, with ε = `noise` from N(0, I).
 
-
-@checked
-def predict_data(
-    schedule: Schedule, x_t: Float[Tensor, "batch *shape"], t: Step, noise: Float[Tensor, "batch *shape"]
-) -> Float[Tensor, "batch *shape"]:
-    """x̂_0 = (x_t - √(1 - ᾱ_t) ε) / √ᾱ_t: `add_noise` solved for x_0, where ε = `noise` is a prediction.
-
-    In float64, because √ᾱ_t may be smaller than float32 can hold.
+    `t` is one step for the whole batch, or a tensor (batch,). A step outside 1..T raises a `ValueError`.
     """
-    x = x_t.double()
-    x = (x - _at(schedule.noise_variances.sqrt(), t, x) * noise) / _at(schedule.alpha_bars.sqrt(), t, x)
-    return require_finite_result(x.to(x_t.dtype), x_t=x_t, noise=noise)
+    index = torch.as_tensor(t).long() - 1  # an int8 cannot be compared with 1000
+    factors = schedule._factors[working_dtype(x_0.dtype)]
+    try:
+        signal, spread = factors.index_select(1, index).reshape(2, *index.shape).unbind()
+    except (IndexError, RuntimeError):
+        raise _outside(schedule.steps, *(int(end) + 1 for end in index.aminmax())) from None
+    return require_finite_result(combine(signal, x_0, spread, noise), x_0=x_0, noise=noise)
 
 
 @checked
@@ -194,7 +183,7 @@ def sample(
         for t in range(schedule.steps, 0, -1):
             noise = predict(network, x, torch.full(shape[:1], t / schedule.steps))
             x = _ancestral_step(schedule, x, t, noise, variance, generator)
-            if not x.sum().isfinite() and not x.isfinite().all():
+            if not all_finite(x):
                 raise ValueError(f"network must return finite noise of moderate size, got x not finite after t = {t}")
     return x
 
@@ -220,35 +209,15 @@ def denoising_loss(
     with rewound_after_error(generator):
         t = torch.randint(1, schedule.steps + 1, x_0.shape[:1], generator=generator)
         noise = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
-        predicted = predict(network, _add_noise(schedule, x_0, t, noise), t.to(wide) / schedule.steps)
+        predicted = predict(network, add_noise(schedule, x_0, t, noise), t.to(wide) / schedule.steps)
     if weights == "simple":
         return mse_loss(predicted.to(wide), noise.to(wide))
     errors = (noise.to(wide) - predicted).square()
-    return (schedule.steps * _at(schedule.elbo_weights, t, x_0) * errors).mean()
-
-
-def _at(table, t, x):
-    return _entries(table[None], t, x)[0].to(working_dtype(x.dtype))
-
-
-def _entries(tables, t, x):
-    """The entries for step t of tables (n, T), as n tensors that are shaped to multiply x."""
-    index = torch.tensor([t - 1]) if isinstance(t, int) else t.long() - 1  # an int8 cannot be compared with 1000
-    try:
-        found = tables.index_select(1, index)
-    except (IndexError, RuntimeError):
-        lowest, highest = (int(end) + 1 for end in index.aminmax())
-        raise _outside(tables.shape[1], lowest, highest) from None
-    return found.reshape(len(tables), -1, *(1 for _ in x.shape[1:])).unbind()
+    return (per_row("t", schedule.steps * schedule.elbo_weights[t - 1].to(wide), x_0) * errors).mean()
 
 
 def _outside(steps, lowest, highest):
     return ValueError(f"t must lie in 1..{steps} (t = 0 is data), got {lowest} to {highest}")
-
-
-def _add_noise(schedule, x_0, t, noise):
-    signal, spread = _entries(schedule._factors[working_dtype(x_0.dtype)], t, x_0)
-    return require_finite_result(torch.addcmul(signal * x_0, spread, noise).to(x_0.dtype), x_0=x_0, noise=noise)
 
 
 def _ancestral_step(schedule, x_t, t, noise, variance, generator):

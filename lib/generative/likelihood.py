@@ -27,16 +27,7 @@ def divergence(
     (‖S‖² - Σ S_ii²) for the symmetric part S of J, normal numbers 2 ‖S‖². Both results carry gradients, to x and to
     what the field is made of, only if `differentiable` says so.
     """
-    weight = 1.0 if probes is None else 1 / max(len(probes), 1)
-    if probes is None:
-        size = math.prod(x.shape[1:])
-        probes = torch.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:]).expand(size, *x.shape)
-    with torch.enable_grad():
-        x = x if differentiable and x.requires_grad else x.detach().requires_grad_()
-        value = predict(lambda x, _: field(x), x, 0.0, "field")
-        products = _vector_jacobian(value, x, probes, differentiable)
-    trace = weight * (products * probes).flatten(2).sum((0, 2))
-    return (value, trace) if differentiable else (value.detach(), trace.detach())
+    return _divergence(lambda x, _: field(x), x, 0.0, *_probes_of(x, probes), differentiable)
 
 
 @checked
@@ -55,9 +46,11 @@ def log_likelihood(
     theorem 1). `probes` are kept for the whole way, as in arXiv 1810.01367: the estimate of log p is unbiased up to
     the solver's error. `differentiable` is as in `divergence`.
     """
+    probes, weight = _probes_of(x, probes)
 
     def with_integral(joined, t):
-        value, trace = divergence(lambda x: field(x, t), joined[:, :-1].reshape(x.shape), probes, differentiable)
+        state = joined[:, :-1].reshape(x.shape)
+        value, trace = _divergence(field, state, t, probes, weight, differentiable)
         return torch.cat([value.flatten(1), trace[:, None]], 1)
 
     with torch.set_grad_enabled(differentiable):
@@ -67,6 +60,24 @@ def log_likelihood(
     if not isinstance(prior, Tensor) or prior.shape != x.shape[:1]:
         raise ValueError(f"log_prior must return a number for each row, shape {tuple(x.shape[:1])}, got {kind(prior)}")
     return prior + joined[:, -1]
+
+
+def _probes_of(x, probes):
+    """The unit vectors of a row of x for all rows and the weight 1, or the given probes and the weight of a mean."""
+    if probes is not None:
+        return probes, 1 / max(len(probes), 1)
+    size = math.prod(x.shape[1:])
+    units = torch.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:])
+    return units.expand(size, *x.shape).contiguous(), 1.0  # backward passes are quicker from what is stored in full
+
+
+def _divergence(field, x, t, probes, weight, keep):
+    with torch.enable_grad():
+        x = x if keep and x.requires_grad else x.detach().requires_grad_()
+        value = predict(field, x, t, "field")
+        products = _vector_jacobian(value, x, probes, keep)
+    trace = weight * (products * probes).flatten(2).sum((0, 2))
+    return (value, trace) if keep else (value.detach(), trace.detach())
 
 
 def _vector_jacobian(value, x, probes, keep):

@@ -220,7 +220,7 @@ def _mean_of(logs, values):
 def _not_negative(name, factor, x):
     if not isinstance(factor, Tensor):
         require_not_negative(name, factor)
-    elif not torch.all((factor >= 0) & (factor < math.inf)):
+    elif not torch.equal(factor, factor.clamp(0, torch.finfo(factor.dtype).max)):  # NaN equals nothing
         low, high = factor.min().item(), factor.max().item()
         raise ValueError(f"{name} must be finite and not negative, got {low:g} to {high:g}")
     return _shaped(name, factor, x)

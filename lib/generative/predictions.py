@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_not_negative
 from lib.course.shapes import Float, checked
+from lib.course.tensors import require_finite_result
 from lib.generative.clock import Time, combine, in_clock, shown
 from lib.generative.mixtures import GaussianMixture
 from lib.generative.paths import GaussianPath
@@ -28,8 +29,8 @@ def convert(
 
     The flow is the probability-flow ODE. All say the same: x_t = α x_0 + σ ε, score = -ε/σ, velocity = α' x_0 + σ' ε =
     f x_t - g²/2 · score. Each is linear in x_t and `value`; where a factor is infinite (noise tells nothing of the data
-    where α = 0, nor data of the noise where σ = 0) a `ValueError` names t. Computed in float64, returned in the dtype
-    of x_t.
+    where α = 0, nor data of the noise where σ = 0) a `ValueError` names t, as one names what is not finite. Computed in
+    float64, returned in the dtype of x_t.
     """
     t = in_clock(t)
     if given == wanted:
@@ -37,7 +38,8 @@ def convert(
     of_x, of_value = (torch.as_tensor(factor, dtype=torch.float64) for factor in _CONVERSIONS[given, wanted](path, t))
     if not (of_x.isfinite().all() and of_value.isfinite().all()):
         raise ValueError(f"t must stay off the end where {given} does not determine {wanted} on {path}, got {shown(t)}")
-    return combine(of_x, x_t.double(), of_value, value.double()).to(x_t.dtype)
+    converted = combine(of_x, x_t.double(), of_value, value.double()).to(x_t.dtype)
+    return require_finite_result(converted, x_t=x_t, value=value)
 
 
 # The factors of x_t and of what is given, at t.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_finite, require_positive
 from lib.course.shapes import Float, Float64, checked
-from lib.course.tensors import predict, working_dtype
+from lib.course.tensors import all_finite, predict, working_dtype
 
 Field = Callable[[Tensor, float], Tensor]
 Method = Literal["euler", "heun", "rk4"]
@@ -213,7 +213,7 @@ def with_times(network: Callable[[Tensor, Tensor], Tensor]) -> Field:
 
 
 def _finite_state(x, t):
-    if not x.isfinite().all():
+    if not all_finite(x):
         raise FloatingPointError(f"the state is not finite at {t:g}: take smaller steps, or stop short of that time")
     return x
 

@@ -8,12 +8,11 @@ from lib.generative.diffusion import (
     Schedule,
     add_noise,
     ancestral_step,
-    at,
     denoising_loss,
     linear_betas,
-    predict_data,
     sample,
 )
+from lib.generative.paths import VP
 
 STEPS = 50
 
@@ -25,6 +24,12 @@ def schedule():
 
 def generator(number=0):
     return torch.Generator().manual_seed(number)
+
+
+def marginals(schedule, time, x):
+    """√ᾱ_t and √(1 - ᾱ_t) for the times t/T of the rows of x."""
+    t = (time * schedule.steps).round().long()
+    return (table[t - 1].sqrt().to(x.dtype)[:, None] for table in (schedule.alpha_bars, schedule.noise_variances))
 
 
 def test_linear_betas_are_those_of_the_paper_at_a_thousand_steps():
@@ -47,6 +52,20 @@ def test_one_step_kernels_compose_to_add_noise(schedule):
         assert add_noise(schedule, one, t, 0 * one).item() == pytest.approx(scale, abs=1e-14)
         assert add_noise(schedule, 0 * one, t, one).item() == pytest.approx(variance**0.5, abs=1e-14)
         assert schedule.alpha_bars_before[t - 1].item() == pytest.approx((scale / (1 - beta) ** 0.5) ** 2, abs=1e-14)
+
+
+def test_the_chain_becomes_the_path_vp():
+    """With β_t = β(t/T)/T, √ᾱ_t and √(1 - ᾱ_t) are α and σ of VP at t/T; the distance falls as 1/T."""
+    times, one, errors = torch.linspace(0.1, 1, 10).double(), torch.ones(10, 1).double(), []
+    for steps in (100, 1000, 10_000):
+        chain = Schedule(VP().beta(torch.arange(1, steps + 1) / steps) / steps)
+        t = (steps * times).round().long()
+        pairs = torch.stack([add(one, 0 * one) for add in (
+            lambda x, z: add_noise(chain, x, t, z) - VP().add_noise(x, times, z),  # noqa: B023
+            lambda x, z: add_noise(chain, z, t, x) - VP().add_noise(z, times, x),  # noqa: B023
+        )])  # fmt: skip
+        errors.append(pairs.abs().amax(1).flatten().tolist())
+    assert np.diff(np.log10(errors), axis=0).flatten() == pytest.approx([-1] * 4, abs=0.06)
 
 
 def test_noise_variance_does_not_cancel():
@@ -100,17 +119,11 @@ def test_ancestral_step_draws_the_named_variance_and_none_at_the_last_step(sched
     assert torch.count_nonzero(ancestral_step(schedule, x, 1, x, variance, generator())) == 0
 
 
-def test_predict_data_inverts_add_noise_in_float32(schedule):
-    x_0, noise = torch.randn(STEPS, 3, generator=generator()), torch.randn(STEPS, 3, generator=generator(1))
-    t = torch.arange(1, STEPS + 1)
-    assert torch.allclose(predict_data(schedule, add_noise(schedule, x_0, t, noise), t, noise), x_0, atol=1e-4)
-
-
-def test_at_takes_a_step_for_each_example(schedule):
-    x = torch.zeros(3, 2, 4)
-    got = at(schedule.betas, torch.tensor([1, 7, STEPS]), x)
-    assert got.shape == (3, 1, 1) and got.dtype == x.dtype
-    assert torch.equal(got.flatten(), schedule.betas[[0, 6, STEPS - 1]].float())
+def test_noise_is_added_at_a_step_for_each_example(schedule):
+    (x, noise), t = torch.randn(2, 3, 2, 4, generator=generator()), [1, 7, STEPS]
+    got = add_noise(schedule, x, torch.tensor(t), noise)
+    for row, step in enumerate(t):
+        assert torch.equal(got[row], add_noise(schedule, x, step, noise)[row])
 
 
 def test_samples_of_an_exact_network_have_the_data_variance():
@@ -118,9 +131,8 @@ def test_samples_of_an_exact_network_have_the_data_variance():
     schedule, s2 = Schedule(linear_betas(200)), 0.25
 
     def network(x, time):
-        t = (time * schedule.steps).round().long()
-        signal, noise = at(schedule.alpha_bars, t, x), at(schedule.noise_variances, t, x)
-        return noise.sqrt() * x / (signal * s2 + noise)
+        signal, noise = marginals(schedule, time, x)
+        return noise * x / (signal**2 * s2 + noise**2)
 
     got = sample(schedule, network, (2000, 2), "beta", generator())
     assert got.shape == (2000, 2) and got.dtype == torch.float32
@@ -155,8 +167,9 @@ def test_elbo_weight_is_the_divergence_of_the_two_gaussians(schedule):
     """For σ² = β, term t is KL(N(μ̃, β̃) ‖ N(μ_θ, β)): moving ε by 1 moves it by the weight."""
     for t in (1, 2, STEPS):
         x = torch.zeros(1, 1, dtype=torch.float64)
-        means = [schedule.posterior.data[t - 1] * predict_data(schedule, x, t, x + shift) for shift in (0, 1)]
-        growth = (means[1] - means[0]).square().item() / (2 * schedule.betas[t - 1].item())
+        signal, noise = marginals(schedule, torch.tensor([t / STEPS]), x)
+        moved = schedule.posterior.data[t - 1] * noise / signal  # of the mean, by x̂_0 = (x - noise ε) / signal
+        growth = moved.square().item() / (2 * schedule.betas[t - 1].item())
         assert schedule.elbo_weights[t - 1].item() == pytest.approx(growth, rel=1e-12)
 
 
@@ -165,9 +178,9 @@ def test_denoising_loss_tells_the_network_the_step_it_noised_with(schedule):
     x_0 = torch.randn(2000, 2, generator=generator(), dtype=torch.float64)
 
     def network(x, time):
-        t = (time * schedule.steps).round().long()
-        assert t.unique().tolist() == list(range(1, STEPS + 1))
-        return (x - at(schedule.alpha_bars.sqrt(), t, x) * x_0) / at(schedule.noise_variances.sqrt(), t, x)
+        assert (time * STEPS).round().unique().tolist() == list(range(1, STEPS + 1))
+        signal, spread = marginals(schedule, time, x)
+        return (x - signal * x_0) / spread
 
     assert denoising_loss(schedule, network, x_0, "simple", generator()).item() < 1e-20
 
@@ -313,7 +326,6 @@ def test_every_precision_is_the_exact_result_rounded_once(schedule, dtype, t):
     step = lambda x, t, noise: ancestral_step(schedule, x, t, noise, "beta", generator())  # noqa: E731
     for function in (
         lambda x, noise: add_noise(schedule, x, t, noise),
-        lambda x, noise: predict_data(schedule, x, t, noise),
         lambda x, noise: step(x, t, noise) - (step(0 * x, t, 0 * noise) if t > 1 else 0),  # without the fresh noise
     ):
         got, want = function(x, noise), function(x.double(), noise.double())
@@ -352,8 +364,6 @@ def test_a_step_where_nothing_is_left_of_the_data():
         got = ancestral_step(chain, x, 300, noise, "beta", generator())
         want = ((1.5 - 0.125) * 2**0.5 + 0.5**0.5 * fresh).item()
         assert got.item() == pytest.approx(want, rel=2 * torch.finfo(dtype).eps)
-    same = torch.full((1, 1), 1.5)
-    assert predict_data(chain, same, 300, same).item() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
@@ -361,14 +371,13 @@ def test_steps_may_be_integers_of_any_size(dtype):
     chain = Schedule(linear_betas(1000))
     t = torch.tensor([1, 2, 100], dtype=dtype)
     x = torch.ones(3, 2)
-    assert torch.equal(at(chain.betas, t, x), at(chain.betas, t.long(), x))
     assert torch.equal(add_noise(chain, x, t, x), add_noise(chain, x, t.long(), x))
     with pytest.raises(ValueError, match=r"t must lie in 1..1000 \(t = 0 is data\), got 0 to 99"):
         add_noise(chain, x, t - 1, x)
     with pytest.raises(ValueError, match=r"t must lie in 1..50 \(t = 0 is data\), got 1 to 100"):
         add_noise(Schedule(linear_betas(50)), x, t, x)
     with pytest.raises(TypeError, match="parameter 't'"):
-        at(chain.betas, t.to(torch.uint8), x)
+        add_noise(chain, x, t.to(torch.uint8), x)
 
 
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
@@ -377,9 +386,8 @@ def test_what_is_not_finite_is_named(schedule, wrong):
     bad = good.clone()
     bad[1, 2] = wrong
     for name, (x, noise) in {"x": (bad, good), "noise": (good, bad)}.items():
-        for function, first in ((add_noise, "x_0"), (predict_data, "x_t")):
-            with pytest.raises(ValueError, match=f"{first if name == 'x' else name} must be finite"):
-                function(schedule, x, 3, noise)
+        with pytest.raises(ValueError, match=f"{'x_0' if name == 'x' else name} must be finite"):
+            add_noise(schedule, x, 3, noise)
         for t in (1, 3):
             with pytest.raises(ValueError, match=f"{'x_t' if name == 'x' else name} must be finite"):
                 ancestral_step(schedule, x, t, noise, "beta", generator())
@@ -388,12 +396,10 @@ def test_what_is_not_finite_is_named(schedule, wrong):
 
 
 def test_results_that_overflow_are_refused(schedule):
-    huge, thousand = torch.full((1, 2), 3e38), torch.full((1, 2), 1e3, dtype=torch.float16)
+    huge = torch.full((1, 2), 3e38)
     for call, names in (
         (lambda: add_noise(schedule, huge, 25, huge), "x_0 and noise"),
-        (lambda: predict_data(schedule, huge, STEPS, -huge), "x_t and noise"),
         (lambda: ancestral_step(schedule, huge, STEPS, -huge, "beta", generator()), "x_t and noise"),
-        (lambda: predict_data(schedule, thousand, STEPS, 0 * thousand), "x_t and noise"),
     ):
         with pytest.raises(ValueError, match=f"{names} must be smaller: the result overflows torch.float"):
             call()

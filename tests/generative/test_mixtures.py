@@ -241,6 +241,9 @@ def test_bad_arguments_are_refused():
             mixture.denoise(x, **{name: -1.0})
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got -1 to 1"):
             mixture.denoise(x, **{name: torch.tensor([1.0, -1.0, 0.0, 1.0])})
+        for wrong in (math.nan, math.inf):
+            with pytest.raises(ValueError, match=f"{name} must be finite and not negative, got {wrong} to {wrong}"):
+                mixture.score(x, **{name: torch.tensor(wrong)})
         with pytest.raises(ValueError, match=rf"{name} must be one number, or one for each row of x, 4, got shape \(3"):
             mixture.score(x, **{name: torch.ones(3)})
         with pytest.raises(ValueError, match=f"{name} must be finite and not negative"):

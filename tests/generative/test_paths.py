@@ -91,15 +91,6 @@ def test_little_noise_keeps_all_its_digits(path, turned, t):
     assert path.sigma(t).item() == pytest.approx(want, rel=1e-14)
 
 
-def test_ddpms_chain_becomes_vp():
-    """√ᾱ_T of β_i = β(i/T)/T, and the distance to α(1) falls as 1/T."""
-    errors = []
-    for steps in (100, 1000, 10_000):
-        betas = VP().beta(torch.arange(1, steps + 1).double() / steps) / steps
-        errors.append(torch.log1p(-betas).sum().item() / 2 - VP().alpha(1.0).log().item())
-    assert np.diff(np.log10(np.abs(errors))) == pytest.approx([-1, -1], abs=0.06)
-
-
 @every_path
 def test_noise_and_velocity_of_a_pair(path):
     """x_t = α x_0 + σ ε, for one time and one for each row; its derivative in t is `velocity`."""
@@ -216,12 +207,55 @@ def test_conversions_raise_at_an_end_where_one_does_not_determine_the_other(path
             close(got, near, rtol=1e-4, atol=1e-4 * (1 + near.abs().max().item()))
 
 
-def test_single_precision_is_converted_in_double():
-    x, value = torch.randn(20, 3), torch.randn(20, 3)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_less_precision_is_converted_in_double_and_rounded_once(dtype):
+    x, value = torch.randn(20, 3).to(dtype), torch.randn(20, 3).to(dtype)
     for given, wanted in itertools.permutations(KINDS, 2):
         got = convert(VP(), value, x, 0.01, given, wanted)
         want = convert(VP(), value.double(), x.double(), 0.01, given, wanted)
-        assert got.dtype == torch.float32 and torch.equal(got, want.float())
+        assert got.dtype == dtype and torch.equal(got, want.to(dtype))
+
+
+@every_path
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_noised_in_single_and_rounded_once(path, dtype):
+    """At one time and at a time for each row, which give the same."""
+    x_0, noise = torch.randn(200, 3).to(dtype), torch.randn(200, 3).to(dtype)
+    for t in (0.03, 0.4):
+        got, want = path.add_noise(x_0, t, noise), path.add_noise(x_0.double(), t, noise.double())
+        single = 4 * torch.finfo(torch.float32).eps * (path.alpha(t) * x_0.abs() + path.sigma(t) * noise.abs())
+        assert got.dtype == dtype and ((got - want).abs() <= (want.to(dtype) - want).abs() + single).all()
+        assert torch.equal(got, path.add_noise(x_0, torch.full((200,), t, dtype=torch.float64), noise))
+
+
+@every_path
+def test_noise_predicted_in_single_precision_gives_the_data_back(path):
+    x_0, noise, t = torch.randn(50, 3), torch.randn(50, 3), times(6, 0.02, 0.5, 50)
+    x_t = path.add_noise(x_0, t, noise)
+    magnified = path.noise_level(t)[:, None].clamp(1) / path.alpha(t)[:, None]
+    assert ((convert(path, noise, x_t, t, "noise", "data") - x_0).abs() < 1e-6 * magnified).all()
+
+
+def test_data_of_which_next_to_nothing_is_left():
+    """α(1) of VP from 416 to 416 is e^-208, no float32, and 0 of 1.5 - 1.5 is left of it."""
+    same = torch.full((1, 1), 1.5)
+    assert convert(VP(416.0, 416.0), same, same, 1.0, "noise", "data").item() == 0
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_or_overflows_is_named(wrong):
+    good = torch.ones(2, 3)
+    bad = good.clone()
+    bad[1, 2] = wrong
+    for given, wanted in itertools.permutations(KINDS, 2):
+        with pytest.raises(ValueError, match="value must be finite, got NaN or infinite entries"):
+            convert(VP(), bad, good, 0.5, given, wanted)
+    with pytest.raises(ValueError, match="x_t must be finite, got NaN or infinite entries"):
+        convert(VP(), good, bad, torch.tensor([0.1, 0.5]), "noise", "data")
+    thousand = torch.full((1, 2), 1e3, dtype=torch.float16)
+    for huge in (thousand, torch.full((1, 2), 3e38)):
+        with pytest.raises(ValueError, match="x_t and value must be smaller: the result overflows torch.float"):
+            convert(VP(), -huge, huge, 1.0, "noise", "data")
 
 
 @every_path
