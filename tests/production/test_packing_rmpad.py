@@ -9,6 +9,8 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import cross_entropy
 from transformers import DataCollatorWithFlattening, LlamaConfig, LlamaForCausalLM
 from transformers.modeling_flash_attention_utils import _pad_input, _unpad_input
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
 from lib.systems.packing import NO_LABEL, cumulative_lengths, document_mask, pack, pad, unpad
 
@@ -57,6 +59,8 @@ def test_gradient_checkpointing_switches_the_leak_off():
     model = llama()
     model.gradient_checkpointing_enable()
     assert deviation(model.train()) < 2e-5, TRANSFORMERS
+    assert model(PACKED.tokens, position_ids=PACKED.positions).past_key_values is None, TRANSFORMERS
+    assert llama()(PACKED.tokens, position_ids=PACKED.positions).past_key_values is not None, TRANSFORMERS
 
 
 def test_boundaries_are_found_where_positions_restart():
@@ -67,6 +71,25 @@ def test_boundaries_are_found_where_positions_restart():
 def test_rotary_positions_need_no_restart_under_our_mask():
     ours = document_mask(PACKED.documents)[:, None]
     assert deviation(llama(), position_ids=torch.arange(19)[None], attention_mask=ours, use_cache=False) < 2e-5, TRANSFORMERS
+
+
+def test_a_multimodal_row_needs_text_positions_in_front():
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4)
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    tokens = dict(vocab_size=31, pad_token_id=0, bos_token_id=None, eos_token_id=None)
+    config = Qwen2_5_VLTextConfig(rope_parameters=rope, attn_implementation="sdpa", **tokens, **sizes)
+    model = Qwen2_5_VLTextModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(6)
+        apart = torch.cat([model(x[None], use_cache=False).last_hidden_state[0] for x in DOCUMENTS])
+        one, three, four = (
+            (model(PACKED.tokens, position_ids=positions, use_cache=False).last_hidden_state[0] - apart).abs().max()
+            for positions in (PACKED.positions, PACKED.positions.expand(3, 1, -1), PACKED.positions.expand(4, 1, -1))
+        )
+    assert min(one, three) > 0.1 and four < 2e-5, TRANSFORMERS
 
 
 def test_the_collator_drops_each_first_token_and_the_model_shifts():
@@ -111,7 +134,7 @@ def test_padding_is_taken_out_and_put_back_alike():
 def test_varlen_attention_is_not_causal_by_default():
     arguments = inspect.signature(varlen_attn).parameters
     assert "is_causal" not in arguments and arguments["window_size"].default == (-1, -1), TORCH
-    assert "(-1, 0)" in varlen_attn.__doc__, TORCH
+    assert "(-1, 0)" in varlen_attn.__doc__ and "dtype=torch.int32" in varlen_attn.__doc__, TORCH
     q, bounds = torch.randn(5, 2, 8), torch.tensor([0, 2, 5], dtype=torch.int32)
     with pytest.raises(NotImplementedError):
         varlen_attn(q, q, q, bounds, bounds, 3, 3)
