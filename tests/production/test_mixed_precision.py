@@ -26,13 +26,15 @@ def test_float64_is_rounded_twice_on_its_way_to_float16():
 
 
 def test_adamw_does_not_decay_bfloat16_weights():
+    start = torch.tensor([1.0, -0.3, 1.9921875, 3e-5]).to(HALF)
     for dtype, want in ((HALF, 1.0), (torch.float32, math.exp(-0.1))):
-        weight = nn.Parameter(torch.ones(3, dtype=dtype))
+        weight = nn.Parameter(start.to(dtype))
         optimizer = torch.optim.AdamW([weight], lr=1e-3, weight_decay=0.1)
         for _ in range(1000):
             weight.grad = torch.zeros_like(weight)
             optimizer.step()
-        assert torch.allclose(weight.detach().float(), torch.tensor(want), rtol=1e-3, atol=0), TORCH
+        rtol = 0 if dtype == HALF else 1e-3
+        assert torch.allclose(weight.detach().float(), start.float() * want, rtol=rtol, atol=0), TORCH
 
 
 def test_bfloat16_gradients_stop_at_256():
@@ -51,6 +53,7 @@ def test_cpu_autocast_leaves_softmax_and_layer_norm_low():
     with torch.autocast("cpu", dtype=HALF):
         low = nn.Linear(4, 4)(torch.ones(2, 4))
         assert low.dtype == low.softmax(1).dtype == layer_norm(low, (4,)).dtype == HALF, TORCH
+        assert low.float().softmax(1).dtype == layer_norm(low.float(), (4,)).dtype == torch.float32, TORCH
         assert cross_entropy(low, torch.tensor([0, 1])).dtype == torch.float32, TORCH
 
 
@@ -65,12 +68,16 @@ def test_autocast_keeps_the_cast_weights_until_its_end():
     assert layer(x).item() == 0, TORCH
 
 
-def test_grad_scaler_returns_none_when_it_skips():
+def test_grad_scaler_skips_without_a_word():
     scaler, weight = torch.amp.GradScaler("cpu"), nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.1)
     assert scaler.get_scale() == 2.0**16 and scaler.get_growth_interval() == 2000, TORCH
     scaler.scale(torch.ones(()))
     weight.grad = torch.tensor([math.inf])
     assert scaler.step(optimizer) is None and weight.item() == 1, TORCH
+    scaler.update()
+    assert scaler.get_scale() == 2.0**15, TORCH
+    weight.grad = torch.tensor([2.0**15])
+    assert scaler.step(optimizer) is None and math.isclose(weight.item(), 0.9, rel_tol=1e-6), TORCH
     scaler.update()
     assert scaler.get_scale() == 2.0**15, TORCH
