@@ -21,10 +21,10 @@ LAYERS, WIDTH, HIDDEN, LENGTH, VOCABULARY = 2, 64, 170, 24, 50
 LAW = (1.7, 400.0, 0.34, 410.0, 0.28)
 
 
-def llama(attention="sdpa", layers=LAYERS, width=WIDTH, hidden=HIDDEN, heads=4, kv_heads=2, vocabulary=VOCABULARY):
+def llama(attention="sdpa", layers=LAYERS, width=WIDTH, hidden=HIDDEN, heads=4, kv_heads=2, vocabulary=VOCABULARY, **options):
     config = transformers.LlamaConfig(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=hidden, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=kv_heads,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, **options,
     )  # fmt: skip
     config._attn_implementation = attention
     return transformers.LlamaForCausalLM(config)
@@ -69,12 +69,20 @@ def test_flop_counter_misses_fused_attention_on_the_cpu():
     assert training_flops(model) == 6 * matrices(model), TORCH
 
 
+def trainer_weights(model):
+    """Six times the weights for each token: what the Trainer counts, divided by both."""
+    inputs = {"input_ids": torch.zeros(2, LENGTH)}
+    operations = transformers.Trainer.floating_point_ops(types.SimpleNamespace(model=model), inputs)
+    assert operations % (6 * 2 * LENGTH) == 0, TRANSFORMERS
+    return operations // (6 * 2 * LENGTH)
+
+
 def test_trainer_counts_six_for_each_parameter_and_no_attention():
-    model = llama()
-    operations = transformers.Trainer.floating_point_ops(types.SimpleNamespace(model=model), {"input_ids": torch.zeros(2, LENGTH)})
-    norms = sum(p.numel() for p in model.parameters() if p.ndim == 1)
-    assert operations == 2 * LENGTH * 6 * (matrices(model) + norms), TRANSFORMERS
-    assert matrices(model) > VOCABULARY * WIDTH and model.lm_head.weight.numel() == VOCABULARY * WIDTH, TRANSFORMERS
+    free, tied = llama(), llama(tie_word_embeddings=True)
+    layers = sum(p.numel() for p in free.model.layers.parameters() if p.ndim == 2)
+    norms = sum(p.numel() for p in free.parameters() if p.ndim == 1)
+    assert trainer_weights(free) == layers + VOCABULARY * WIDTH + norms, TRANSFORMERS
+    assert trainer_weights(tied) == layers + norms, TRANSFORMERS
 
 
 def rates(**options):
