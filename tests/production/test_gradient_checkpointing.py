@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -41,13 +42,18 @@ def test_the_reentrant_variant_drops_gradients_when_no_input_wants_one():
     assert checkpoint(layer, x, use_reentrant=False).requires_grad, TORCH
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_only_global_generators_are_restored(own):
-    generator = torch.Generator().manual_seed(0) if own else None
+@pytest.mark.parametrize("which", ["own", "numpy", "global"])
+def test_only_global_generators_are_restored(which):
+    own, numpys = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    draw = {
+        "own": lambda shape: torch.rand(shape, generator=own),
+        "numpy": lambda shape: torch.from_numpy(numpys.random(tuple(shape))).float(),
+        "global": torch.rand,
+    }[which]
     x = torch.ones(1000, requires_grad=True)
-    y = checkpoint(lambda h: h * (torch.rand(h.shape, generator=generator) < 0.5), x, use_reentrant=False)
+    y = checkpoint(lambda h: h * (draw(h.shape) < 0.5), x, use_reentrant=False)
     y.sum().backward()
-    assert torch.equal(x.grad, y.detach()) is not own, TORCH
+    assert torch.equal(x.grad, y.detach()) is (which == "global"), TORCH
 
 
 def test_batch_normalisation_moves_its_statistics_twice():
