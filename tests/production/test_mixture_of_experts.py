@@ -3,7 +3,10 @@
 import torch
 import transformers
 from transformers.models.mixtral import modeling_mixtral as mixtral
-from transformers.models.switch_transformers.modeling_switch_transformers import SwitchTransformersSparseMLP
+from transformers.models.switch_transformers.modeling_switch_transformers import (
+    SwitchTransformersSparseMLP,
+    SwitchTransformersTop1Router,
+)
 
 from lib.course.meters import parameter_count
 from lib.sequence.moe import balance_loss, softmax_routing, sparse_mixture
@@ -73,6 +76,8 @@ def test_capacity_is_a_number_for_each_call():
     layer, token = switch(expert_capacity=3), normal(1, 1, 8)
     together = layer(token.expand(1, 10, 8).contiguous())[0]
     assert (together[:3] != 0).any(-1).all() and (together[3:] == 0).all(), TRANSFORMERS
+    pair = layer(token.expand(2, 3, 8).contiguous())
+    assert (pair != 0).any(-1).all(), TRANSFORMERS  # each sequence has its own three places
     one_by_one = torch.cat([layer(token.clone())[0] for _ in range(10)])
     assert (one_by_one != 0).any(-1).all(), TRANSFORMERS
 
@@ -83,3 +88,30 @@ def test_padding_takes_places():
     layers = [switch(expert_capacity=3, router_ignore_padding_tokens=ignored) for ignored in (False, True)]
     outputs = [layer(padded.clone())[0] for layer in layers]
     assert torch.equal(*outputs) and (outputs[0][3:] == 0).all(), TRANSFORMERS
+
+
+def test_a_whole_encoder_gives_places_to_padding():
+    torch.manual_seed(0)
+    config = transformers.SwitchTransformersConfig(
+        vocab_size=20,
+        d_model=8,
+        d_kv=4,
+        d_ff=16,
+        num_layers=2,
+        num_heads=2,
+        num_experts=2,
+        num_sparse_encoder_layers=2,
+        expert_capacity=1,
+        router_ignore_padding_tokens=True,
+        pad_token_id=0,
+        dropout_rate=0.0,
+    )
+    model = transformers.SwitchTransformersEncoderModel(config).eval()
+    taken = []
+    for module in model.modules():
+        if isinstance(module, SwitchTransformersTop1Router):
+            module.register_forward_hook(lambda module, inputs, outputs: taken.append(outputs[0][0].sum(-1)))
+    ids = torch.tensor([[0, 0, 0, 5, 6, 7]])
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=(ids != 0).long())
+    assert taken and all(places[0] == 1 for places in taken), TRANSFORMERS  # the first padding token is served
