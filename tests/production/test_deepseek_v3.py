@@ -83,7 +83,7 @@ def test_the_model_of_the_page_has_as_many_parameters_as_theirs(page):
 
 def test_the_layer_of_the_page_is_theirs(page):
     layer, rotary = attention_of()
-    ours = page["LatentAttention"](32, None).double()
+    ours = page["LatentAttention"](32, None, 4, 12, 16, 8, 4, 8).double()
     names = ("q_a_proj", "q_a_layernorm", "q_b_proj", "kv_a_proj_with_mqa", "kv_a_layernorm", "kv_b_proj", "o_proj")
     mine = (ours.q_down, ours.q_norm, ours.q_up, ours.kv_down, ours.kv_norm, ours.kv_up, ours.out)
     for name, module in zip(names, mine, strict=True):
