@@ -7,14 +7,13 @@ time; in training, a step is the loss, its gradients and AdamW's update. Extra m
 time beyond what it was given.
 """
 
-import argparse
 import itertools
-import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from bench import record
+from bench import in_turn, record, rounds
 from mambapy.pscan import pscan
 from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda
 from rotary_embedding_torch import apply_rotary_emb
@@ -34,11 +33,11 @@ from lib.sequence.transformer import Transformer
 VOCABULARY, LENGTH, HEADS = 96, 48, 4
 
 
-def seconds(function: Callable, calls: int) -> float:
+def milliseconds(function: Callable, calls: int) -> float:
     begin = time.perf_counter()
     for _ in range(calls):
         function()
-    return (time.perf_counter() - begin) / calls
+    return 1e3 * (time.perf_counter() - begin) / calls
 
 
 def extra_bytes(function: Callable) -> int:
@@ -207,23 +206,18 @@ def training() -> dict[str, tuple[Callable, Callable, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
+    turns = rounds(9)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows = []
     for row, (ours, theirs, calls) in (rotations() | attentions() | decoding() | training()).items():
         ours(), theirs()
-        turns = [(seconds(ours, calls), seconds(theirs, calls)) for _ in range(arguments.rounds)]
-        one, other = map(statistics.median, zip(*turns, strict=True))
-        rows.append([row, 1e3 * one, 1e3 * other, one / other])
-        print(f"{row}: {one / other:.2f}", flush=True)
+        rows.append(in_turn(row, partial(milliseconds, calls=calls), ours, theirs, turns))
     q, k, v = (torch.randn(1, 8, 2048, 64) for _ in range(3))
     one = extra_bytes(lambda: attention(q, k, v, causal=True)) / 2**20
     other = extra_bytes(lambda: scaled_dot_product_attention(q, k, v, is_causal=True)) / 2**20
     rows.append(["causal attention, 2048 / torch's, extra MiB", one, other, one / other])
-    record("attention", ["ours / peer", "ms", "peer's", "ratio"], rows, what=f"medians of {arguments.rounds}, in turn")
+    record("attention", ["ours / peer", "ms", "peer's", "ratio"], rows, what=f"medians of {turns}, in turn")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What the benchmarks share: another build beside this one, the machine, and how a result is printed and kept."""
 
+import argparse
 import compileall
 import json
 import os
 import platform
+import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
@@ -42,6 +44,21 @@ def machine() -> str:
     lines = described.read_text().splitlines() if described.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+
+
+def rounds(default: int) -> int:
+    """How many turns are wanted, by the command line's `--rounds`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=default)
+    return parser.parse_args().rounds
+
+
+def in_turn(row: str, measure: Callable[[Callable], float], ours: Callable, theirs: Callable, turns: int) -> list:
+    """A row of a result, printed as soon as it is known: its name, both medians of `measure`, and their ratio."""
+    pairs = [(measure(ours), measure(theirs)) for _ in range(turns)]
+    one, other = map(statistics.median, zip(*pairs, strict=True))
+    print(f"{row}: {one / other:.2f}", flush=True)
+    return [row, one, other, one / other]
 
 
 def record(name: str, head: list[str], rows: list[list], **about: str) -> None:

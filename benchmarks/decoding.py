@@ -7,13 +7,12 @@ draft is the model's first half, and the second half changes little: so that dra
 are. Tree decoding reads heads of its own, whose likeliest guess is made right for seven tokens of ten.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
-from bench import record
+from bench import in_turn, record, rounds
 from torch.nn.functional import one_hot
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -113,19 +112,12 @@ def milliseconds(write: Callable) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
+    turns = rounds(9)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    table = []
     with torch.no_grad():
-        for row, (ours, theirs) in (rows(64) | rows(512)).items():
-            turns = [(milliseconds(ours), milliseconds(theirs)) for _ in range(arguments.rounds)]
-            one, other = map(statistics.median, zip(*turns, strict=True))
-            table.append([row, one, other, one / other])
-            print(f"{row}: {one / other:.2f}", flush=True)
-    record("decoding", ["ours / peer", "ms a token", "peer's", "ratio"], table, what=f"medians of {arguments.rounds}, in turn")
+        table = [in_turn(row, milliseconds, *pair, turns) for row, pair in (rows(64) | rows(512)).items()]
+    record("decoding", ["ours / peer", "ms a token", "peer's", "ratio"], table, what=f"medians of {turns}, in turn")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ Width 256, 512 hidden units, two experts for each token. Each row is the median 
 peer's. Every third row is the experts' matrix products alone, with as many tokens for each: no block can be faster.
 """
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
-from bench import record
+from bench import in_turn, record, rounds
 from transformers import MixtralConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
@@ -34,10 +32,10 @@ def blocks(experts: int) -> tuple[MixtureOfExperts, MixtralSparseMoeBlock]:
     return ours, theirs
 
 
-def seconds(function: Callable) -> float:
+def milliseconds(function: Callable) -> float:
     begin = time.process_time()
     function()
-    return time.process_time() - begin
+    return 1e3 * (time.process_time() - begin)
 
 
 def forward(block: torch.nn.Module, x: torch.Tensor) -> Callable:
@@ -65,9 +63,7 @@ def products(block: MixtureOfExperts, tokens: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=21)
-    arguments = parser.parse_args()
+    turns = rounds(21)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows = []
@@ -84,11 +80,8 @@ def main() -> None:
             }
             for row, (one, other) in pairs.items():
                 one(), other()
-                turns = [(seconds(one), seconds(other)) for _ in range(arguments.rounds)]
-                mine, peers = map(statistics.median, zip(*turns, strict=True))
-                rows.append([row, 1e3 * mine, 1e3 * peers, mine / peers])
-                print(f"{row}: {mine / peers:.2f}", flush=True)
-    record("experts", ["ours / transformers' Mixtral", "CPU ms", "peer's", "ratio"], rows, what=f"medians of {arguments.rounds}, in turn")
+                rows.append(in_turn(row, milliseconds, one, other, turns))
+    record("experts", ["ours / transformers' Mixtral", "CPU ms", "peer's", "ratio"], rows, what=f"medians of {turns}, in turn")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,12 @@ TRL (best-fit decreasing) and binpacking are no part of the tests' environment: 
 well, of one byte each here. binpacking gets a twentieth of the lengths.
 """
 
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-from bench import record
+from bench import in_turn, record, rounds
 from binpacking import to_constant_volume
 from trl.data_utils import _pack_bfd
 
@@ -23,16 +21,14 @@ from lib.systems.packing import first_fit_decreasing
 CAPACITY, COUNT, FEWER = 2048, 100_000, 5_000
 
 
-def seconds(function: Callable) -> float:
+def milliseconds(function: Callable) -> float:
     begin = time.perf_counter()
     function()
-    return time.perf_counter() - begin
+    return 1e3 * (time.perf_counter() - begin)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
-    arguments = parser.parse_args()
+    turns = rounds(9)
     drawn = np.random.default_rng(0).lognormal(5.5, 1, COUNT)
     lengths = drawn.astype(int).clip(1, CAPACITY).tolist()
     starts, tokens = np.cumsum([0, *lengths]).astype(np.int32), np.zeros(sum(lengths), dtype=np.int8)
@@ -43,13 +39,9 @@ def main() -> None:
         f"{FEWER:,} lengths / binpacking": (lambda: first_fit_decreasing(few, CAPACITY), lambda: to_constant_volume(few, CAPACITY)),
     }
     for row, (ours, theirs) in pairs.items():
-        rows = len(ours()), len(theirs())
-        turns = [(seconds(ours), seconds(theirs)) for _ in range(arguments.rounds)]
-        one, other = map(statistics.median, zip(*turns, strict=True))
-        table.append([row, 1e3 * one, 1e3 * other, one / other, *rows])
-        print(f"{row}: {one / other:.3f}, rows {rows[0]} and {rows[1]}", flush=True)
+        table.append([*in_turn(row, milliseconds, ours, theirs, turns), len(ours()), len(theirs())])
     head = ["ours / peer", "ms", "peer's", "ratio", "rows", "peer's rows"]
-    record("packing", head, table, what=f"medians of {arguments.rounds}, in turn; TRL 1.16.0, binpacking 2.0.1")
+    record("packing", head, table, what=f"medians of {turns}, in turn; TRL 1.16.0, binpacking 2.0.1")
 
 
 if __name__ == "__main__":

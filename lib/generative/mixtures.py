@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_not_negative
 from lib.course.shapes import Float, Float64, checked
-from lib.course.tensors import per_row, require_finite_entries, require_law
+from lib.course.tensors import all_finite, per_row, require_finite_entries, require_law
 
 Factor = float | Float[Tensor, "*rows"]
 
@@ -220,7 +220,7 @@ def _mean_of(logs, values):
 def _not_negative(name, factor, x):
     if not isinstance(factor, Tensor):
         require_not_negative(name, factor)
-    elif not torch.equal(factor, factor.clamp(0, torch.finfo(factor.dtype).max)):  # NaN equals nothing
+    elif factor.numel() and not (all_finite(factor) and factor.min() >= 0):
         low, high = factor.min().item(), factor.max().item()
         raise ValueError(f"{name} must be finite and not negative, got {low:g} to {high:g}")
     return _shaped(name, factor, x)

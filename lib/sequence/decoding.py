@@ -171,7 +171,7 @@ def generate_speculatively(
         raise ValueError(f"model and draft must share a vocabulary, got {sizes} tokens")
     tokens, cache, draft_cache, gained = prompt.long(), model.new_cache(), draft.new_cache(), []
     with rewound_after_error(generator):
-        while sum(gained) < count:
+        while len(tokens) < len(prompt) + count:
             drafted, laws = tokens, []
             for _ in range(ahead):
                 logits = draft(drafted[None, draft_cache.length :], cache=draft_cache)[0, -1]
@@ -208,7 +208,7 @@ def generate_with_tree(
     cache, gained = model.new_cache(), [1]
     states = model.hidden(prompt[None].long(), cache=cache)[0]
     tokens = torch.cat([prompt.long(), model.head(states[-1:]).argmax(-1)])
-    while sum(gained) < count:
+    while len(tokens) < len(prompt) + count:
         past = cache.length
         guesses = _guesses(propose(states, tokens), deepest, most)
         nodes = torch.cat([tokens[-1:], guesses[depths[1:] - 1, tree.ranks[1:]]])

@@ -151,7 +151,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units; those in *Mixture of experts* will have fewer."""
+    """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units unless another number is given."""
 
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
@@ -229,10 +229,10 @@ class Transformer(nn.Module):
         allowed: Bool[Tensor, "#batch length key"] | None = None,
         cache: Cache | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """The normalised states that the head reads; *Medusa* will put heads of its own on them.
+        """The normalised states that the head reads; *Medusa* puts heads of its own on them.
 
         `positions` default to 0, 1, …, counting the cache's tokens; `allowed` (True: may be seen) replaces the causal
-        order, and its keys begin with the cache's (*Sequence packing* will use it). After an error the cache is what it
+        order, and its keys begin with the cache's (*Sequence packing* uses it). After an error the cache is what it
         was.
         """
         vocabulary, tokens = self.embedding.num_embeddings, tokens.long()
