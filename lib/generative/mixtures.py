@@ -190,6 +190,15 @@ def ring_mixture(components: int, radius: float, deviation: float) -> GaussianMi
     )
 
 
+def two_humps() -> GaussianMixture:
+    """0.3 N(-1.5, 0.2²) + 0.7 N(1, 0.3²) on a line: the smallest example of the chapters on flows and diffusion."""
+    return GaussianMixture(
+        torch.tensor([0.3, 0.7], dtype=torch.float64),
+        torch.tensor([[-1.5], [1.0]], dtype=torch.float64),
+        torch.tensor([0.04, 0.09], dtype=torch.float64),
+    )
+
+
 def _variances_and_axes(covariances, components, dim):
     """Along which axes (k, d, d) the components vary by how much (k, d); coordinates are axes without a name."""
     shape = tuple(covariances.shape[1:])

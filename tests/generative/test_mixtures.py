@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest
+from scipy.stats import kstest, norm
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from lib.generative.mixtures import GaussianMixture, ring_mixture
+from lib.generative.mixtures import GaussianMixture, ring_mixture, two_humps
 
 SHAPES = ("multiples", "diagonals", "full")
 every_case = pytest.mark.parametrize("kind, number", [(kind, n) for kind in SHAPES for n in range(6)])
@@ -175,6 +175,12 @@ def test_a_ring_has_its_modes_on_the_circle():
     torch.testing.assert_close(ring.means.norm(dim=1), torch.full((8,), 2.0).double())
     torch.testing.assert_close(ring.mean, torch.zeros(2).double(), atol=1e-15, rtol=0)
     assert ring.means[0].tolist() == [2.0, 0.0] and ring.covariances[5, 1, 1].item() == pytest.approx(0.01)
+
+
+def test_two_humps_are_unlike_in_weight_and_width():
+    humps, x = two_humps(), torch.linspace(-3, 3, 50).double()[:, None]
+    want = 0.3 * norm.pdf(x, -1.5, 0.2) + 0.7 * norm.pdf(x, 1.0, 0.3)
+    np.testing.assert_allclose(humps.log_density(x).exp(), want[:, 0], rtol=1e-12)
 
 
 def test_half_and_single_precision_round_once():

@@ -10,7 +10,7 @@ import torchdiffeq
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from scipy.integrate import solve_ivp
 
-from lib.generative.mixtures import GaussianMixture
+from lib.generative.mixtures import two_humps
 from lib.generative.paths import VP
 from lib.generative.predictions import exact_flow
 from lib.generative.solvers import solve_ode, time_grid
@@ -20,9 +20,7 @@ PAGE = "change 'In production' of probability-flow-ode, the row on "
 CHANGE = f"diffusers is {diffusers.__version__}, the page says {DIFFUSERS}: " + PAGE
 CHANGE_ODE = f"torchdiffeq is {torchdiffeq.__version__}, the page says {TORCHDIFFEQ}: " + PAGE
 
-TWO_HUMPS = GaussianMixture(
-    torch.tensor([0.3, 0.7]).double(), torch.tensor([[-1.5], [1.0]]).double(), torch.tensor([0.04, 0.09]).double()
-)
+TWO_HUMPS = two_humps()
 POINTS = torch.tensor([[-1.8], [-1.4], [0.5], [0.9], [1.4]], dtype=torch.float64)
 
 
