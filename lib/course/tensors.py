@@ -39,10 +39,19 @@ def require_tokens(tokens: Tensor, count: int) -> None:
 
 
 def require_law(name: str, rows: Tensor) -> None:
-    """Refuse what are no probabilities: rows that are empty, not finite, negative, or whose sum is not one."""
+    """Refuse what are no probabilities: rows that are empty, not finite, negative, or whose sum is not one.
+
+    A sum may be off by 1e-6 or, where that is more, by what rounding explains: the machine epsilon of the dtype, and for
+    n entries √n times that of the dtype which sums are formed in.
+    """
     require_finite_entries(name, rows)
-    if not rows.numel() or rows.min() < 0 or ((rows.sum(-1) - 1).abs() > 1e-6).any():
-        raise ValueError(f"{name} must not be negative and sum to one, got {rows.tolist()}")
+    if not rows.numel() or rows.min() < 0:
+        found = f"a smallest entry of {rows.min():g}" if rows.numel() else f"shape {kind(rows)}"
+        raise ValueError(f"{name} must not be negative and sum to one, got {found}")
+    sums = rows.sum(-1, dtype=torch.float64)
+    rounding = torch.finfo(working_dtype(rows.dtype)).eps * math.sqrt(rows.shape[-1])
+    if (sums - 1).abs().max() > max(1e-6, torch.finfo(rows.dtype).eps, rounding):
+        raise ValueError(f"{name} must not be negative and sum to one, got sums from {sums.min():g} to {sums.max():g}")
 
 
 def predict(network: Callable, x: Tensor, time: Tensor | float, name: str = "network") -> Tensor:
