@@ -1,1 +1,1 @@
-"""What the chapters on training systems share: number formats, checkpointing, packing."""
+"""What the chapters on training systems share: number formats, checkpointing, packing, processes."""

@@ -1,11 +1,11 @@
-"""lib.sequence.processes: results by rank, exchanged tensors, and what is left after an error."""
+"""lib.systems.processes: results by rank, exchanged tensors, and what is left after an error."""
 
 import os
 
 import pytest
 import torch
 
-from lib.sequence.processes import on_processes
+from lib.systems.processes import on_processes
 
 
 def exchange(x, sent, received):
