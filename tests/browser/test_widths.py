@@ -75,6 +75,12 @@ def test_everything_fits_at_every_width(browser, origin, path):
     assert problems == []
 
 
+def test_no_displayed_formula_scrolls_on_a_desktop(visit, chapter):
+    too_wide = """boxes => boxes.filter(box => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
+      .map(box => box.dataset.tex)"""
+    assert visit(chapter).page.locator("div.math").evaluate_all(too_wide) == []
+
+
 @pytest.fixture(scope="session")
 def wide(visit, book):
     """A chapter on a telephone, and its first formula that is wider than the page."""
