@@ -1,6 +1,7 @@
 """Costs that are counted, not timed: calls, floating-point operations, memory kept for the backward pass."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -57,11 +58,50 @@ def saved_bytes(function: Callable, *args) -> int:
     def pack(tensor):
         storage = tensor.untyped_storage()
         storages[storage._cdata] = storage  # kept alive, so that no address is used twice
-        return tensor
+        return tensor.detach()  # an operation's own output would keep its graph, which keeps it, for ever
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         function(*args)
     return sum(storage.nbytes() for storage in storages.values())
+
+
+def saved_bytes_over_time(function: Callable, *args, besides: Iterable[torch.Tensor] = ()) -> list[int]:
+    """Bytes that autograd keeps for backward passes while one call runs: 0, then the number after each change.
+
+    The call may go back as well. A storage counts once, from the first operation that saves it until the last one lets it
+    go; those of `besides`, a module's parameters say, do not count. Whatever the call returns is held to the end, so the
+    last number is what its graph keeps, and the largest is the peak. Gradients, and tensors that no operation saves, are
+    not in it.
+    """
+    left_out = {storage._cdata: storage for storage in (tensor.untyped_storage() for tensor in besides)}
+    holders, timeline = Counter(), [0]
+
+    def change(storage, by):
+        holders[storage._cdata] += by
+        if holders[storage._cdata] == (by > 0):  # the first came, or the last went
+            timeline.append(timeline[-1] + by * storage.nbytes())
+
+    class Kept:
+        """What an operation holds in place of the tensor that it saves."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()  # as above
+            change(tensor.untyped_storage(), +1)
+
+        def __del__(self):
+            change(self.tensor.untyped_storage(), -1)
+
+    def pack(tensor):
+        return tensor.detach() if tensor.untyped_storage()._cdata in left_out else Kept(tensor)
+
+    def unpack(kept):
+        return kept.tensor if isinstance(kept, Kept) else kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        result = function(*args)
+    until_here = timeline.copy()
+    del result  # its graph goes only now
+    return until_here
 
 
 def _count(count, function, args):

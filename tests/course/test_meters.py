@@ -1,8 +1,11 @@
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import jvp
+from torch.utils.checkpoint import checkpoint
 
 from lib.course import meters
 
@@ -201,12 +204,12 @@ def test_other_operations_on_complex_numbers_are_refused(function, name):
 def test_the_function_runs_as_it_would_without_a_meter():
     """Arguments by position and by name arrive, and what meters switch off is on again, after an error too."""
     got = []
-    for meter in (meters.matmul_flops, meters.elementwise_operations, meters.saved_bytes):
+    for meter in (meters.matmul_flops, meters.elementwise_operations, meters.saved_bytes, meters.saved_bytes_over_time):
         meter(lambda x, y: got.append(torch.add(x, y, alpha=2).sum(0, keepdim=True)), X, Y)
         with pytest.raises(ZeroDivisionError):
             meter(lambda: 1 / 0)
         assert torch.backends.mha.get_fastpath_enabled() and torch.backends.mkldnn.enabled
-    assert all(torch.equal(value, (X + 2 * Y).sum(0, keepdim=True)) for value in got) and len(got) == 3
+    assert all(torch.equal(value, (X + 2 * Y).sum(0, keepdim=True)) for value in got) and len(got) == 4
 
 
 def test_saved_bytes_count_each_storage_once():
@@ -221,3 +224,73 @@ def test_saved_bytes_count_what_is_dropped_and_what_has_no_memory():
     assert meters.saved_bytes(lambda: [x.exp().sum().item() for _ in range(3)]) == 240
     meta = torch.ones(10, dtype=torch.float64, device="meta", requires_grad=True)
     assert meters.saved_bytes(lambda: meta.exp().exp()) == 160
+
+
+def ten_numbers(**options):
+    return torch.ones(10, dtype=torch.float64, requires_grad=True, **options)
+
+
+def test_saved_bytes_come_and_go():
+    x = ten_numbers()
+    assert meters.saved_bytes_over_time(lambda: x.sin().exp().sum().backward()) == [0, 80, 160, 80, 0]
+    one_by_one = [0, 80, 160, 80, 0, 80, 160, 80, 0]
+    assert meters.saved_bytes_over_time(lambda: [x.sin().exp().sum().backward() for _ in range(2)] and None) == one_by_one
+
+
+def test_saved_bytes_of_what_is_returned_stay_to_the_end():
+    x = ten_numbers()
+    assert meters.saved_bytes_over_time(lambda x: x.sin().exp(), x) == [0, 80, 160]
+    assert meters.saved_bytes_over_time(lambda: [x.sin().exp()].clear()) == [0, 80, 160, 80, 0]
+    assert meters.saved_bytes_over_time(lambda: x.detach().exp()) == [0]
+
+
+def test_a_storage_is_alive_until_its_last_holder_lets_it_go():
+    x = ten_numbers()
+    assert meters.saved_bytes_over_time(lambda: x.exp().sin().sum().backward()) == [0, 80, 0]  # sine keeps what exp keeps
+    half = x[:5].detach().requires_grad_()  # saved are its exponential, then the storage of x, then all is let go
+    assert meters.saved_bytes_over_time(lambda: (half.exp() * x[5:]).sum().backward()) == [0, 40, 120, 40, 0]
+
+
+def test_what_is_left_out_does_not_count():
+    layer, x = nn.Linear(10, 7, bias=False, dtype=torch.float64), ten_numbers()
+    assert meters.saved_bytes_over_time(lambda: layer(x))[-1] == 80 + 7 * 80
+    assert meters.saved_bytes_over_time(lambda: layer(x), besides=layer.parameters())[-1] == 80
+    assert meters.saved_bytes_over_time(lambda: layer(x), besides=[x.view(2, 5), layer.weight.T]) == [0]
+
+
+def test_saved_bytes_come_and_go_without_memory_too():
+    meta = ten_numbers(device="meta")
+    assert meters.saved_bytes_over_time(lambda: meta.exp().exp().sum().backward()) == [0, 80, 160, 80, 0]
+
+
+@pytest.mark.parametrize("meter", [meters.saved_bytes, meters.saved_bytes_over_time])
+def test_a_graph_that_was_measured_is_let_go(meter):
+    outputs = []
+    meter(lambda x: outputs.append(weakref.ref(x.exp())), ten_numbers())
+    assert outputs[0]() is None
+
+
+def test_saved_bytes_are_seen_where_a_checkpoint_makes_them_again():
+    x = ten_numbers()
+    def forgetful():
+        return checkpoint(lambda x: x.sin().exp(), x, use_reentrant=True)
+
+    assert meters.saved_bytes_over_time(forgetful) == [0, 80]
+    assert meters.saved_bytes_over_time(lambda: forgetful().sum().backward()) == [0, 80, 160, 80, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_saved_bytes_over_time_end_where_saved_bytes_do_and_change_no_gradient(seed):
+    torch.manual_seed(seed)
+    net, x = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Dropout(0.5), nn.Linear(16, 3)), torch.randn(4, 8)
+    assert meters.saved_bytes_over_time(net, x)[-1] == meters.saved_bytes(net, x)
+
+    def gradient():
+        torch.manual_seed(seed)
+        net.zero_grad()
+        net(x).square().sum().backward()
+        return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+    want, got = gradient(), []
+    timeline = meters.saved_bytes_over_time(lambda: got.append(gradient()))
+    assert torch.equal(got[0], want) and timeline[-1] == 0 and max(timeline) > 0
