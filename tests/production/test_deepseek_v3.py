@@ -1,6 +1,7 @@
 """What the chapter on DeepSeek-V3 says of its configuration, and of transformers' attention and router."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,8 @@ SMALL = dict(
 
 def from_page(*first_lines):
     """The names that the chapter's open cells define, each cell known by a line of it."""
-    names = {"SimpleNamespace": SimpleNamespace, "torch": torch, "nn": nn, "attend": attend, "extend": extend}
+    names = {"SimpleNamespace": SimpleNamespace, "partial": partial, "torch": torch, "nn": nn}
+    names |= {"attend": attend, "extend": extend}
     names |= {"MixtureOfExperts": MixtureOfExperts, "SwiGLU": SwiGLU}
     cells = ["".join(cell["source"]) for cell in json.loads(CHAPTER.read_text())["cells"] if cell["cell_type"] == "code"]
     for line in first_lines:
@@ -39,7 +41,7 @@ def from_page(*first_lines):
 
 @pytest.fixture(scope="module")
 def page():
-    return from_page("class LatentAttention(nn.Module):", "def build(c):")
+    return from_page("class LatentAttention(nn.Module):", "def build(sizes):")
 
 
 def attention_of(**options):
@@ -83,7 +85,8 @@ def test_the_model_of_the_page_has_as_many_parameters_as_theirs(page):
 
 def test_the_layer_of_the_page_is_theirs(page):
     layer, rotary = attention_of()
-    ours = page["LatentAttention"](32, None, 4, 12, 16, 8, 4, 8).double()
+    sizes = SimpleNamespace(heads=4, latent=12, query_latent=16, plain=8, rotary=4, value=8)
+    ours = page["LatentAttention"](32, None, sizes).double()
     names = ("q_a_proj", "q_a_layernorm", "q_b_proj", "kv_a_proj_with_mqa", "kv_a_layernorm", "kv_b_proj", "o_proj")
     mine = (ours.q_down, ours.q_norm, ours.q_up, ours.kv_down, ours.kv_norm, ours.kv_up, ours.out)
     for name, module in zip(names, mine, strict=True):
