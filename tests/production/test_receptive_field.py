@@ -101,7 +101,7 @@ class Units(nn.Module):
 
 @pytest.mark.parametrize(("options", "size"), [({}, 427), ({"downsample_in_bottleneck": True}, 483)])
 def test_transformers_resnet_50_has_the_later_field_by_default(page, options, size):
-    assert ResNetConfig().depths == list(page["BLOCKS"][50]), TRANSFORMERS
+    assert tuple(ResNetConfig().depths) == page["BLOCKS"][50], TRANSFORMERS
     first, last, *columns = box(probe(Units(page["BLOCKS"][50], **options), (3, 1024, 1024)))
     assert (first, last) == tuple(columns)
     assert last - first + 1 == size, TRANSFORMERS
