@@ -58,6 +58,7 @@ bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its cha
 	@$(BENCH)/checked_calls.py
 	@OMP_NUM_THREADS=1 $(BENCH)/attention.py
 	@OMP_NUM_THREADS=1 $(BENCH)/decoding.py
+	@OMP_NUM_THREADS=1 $(BENCH)/detection.py
 	@OMP_NUM_THREADS=1 $(BENCH)/experts.py
 	@OMP_NUM_THREADS=1 $(BENCH)/windows.py
 	@$(BENCH)/imports.py $(AGAINST)
