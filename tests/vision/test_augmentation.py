@@ -69,7 +69,7 @@ def test_kornia_cuts_as_cutmix_with_its_boxes(seed):
     torch.testing.assert_close(kept, rows[0, :, 2])
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (17, 40), (3, 5), (1, 6)])
+@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (17, 40), (24, 9), (3, 5), (6, 1)])
 def test_boxes_have_the_law_of_algorithm_1(shape):
     rng, n = np.random.default_rng(1), 4000
     want = np.array([naive_box(*shape, rng, 0.05, 0.5, 0.4) for _ in range(n)])
@@ -224,8 +224,14 @@ REFUSED = {
     "partner must hold rows 0 … 1, got 0 to 2": lambda: mixup(
         pictures(0, 2, 3), pictures(0, 2, 3), 0.5, torch.tensor([0, 2])
     ),
-    "boxes must be x1 y1 x2 y2 inside the picture of 8 × 8": lambda: cutmix(
-        pictures(0, 1, 1, 8, 8), pictures(0, 1, 3), torch.tensor([[0, 0, 9, 4]]), torch.tensor([0])
+    "boxes must be x1 y1 x2 y2 inside the picture of 8 × 12": lambda: cutmix(
+        pictures(0, 1, 1, 8, 12), pictures(0, 1, 3), torch.tensor([[0, 0, 4, 9]]), torch.tensor([0])
+    ),
+    "boxes must be x1 y1 x2 y2 inside the picture of 12 × 8": lambda: cutmix(
+        pictures(0, 1, 1, 12, 8), pictures(0, 1, 3), torch.tensor([[0, 0, 9, 4]]), torch.tensor([0])
+    ),
+    "inside the picture of 9 × 9, got [[3, 0, 2, 4]]": lambda: cutmix(
+        pictures(0, 1, 1, 9, 9), pictures(0, 1, 3), torch.tensor([[3, 0, 2, 4]]), torch.tensor([0])
     ),
 }
 
