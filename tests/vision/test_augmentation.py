@@ -69,7 +69,7 @@ def test_kornia_cuts_as_cutmix_with_its_boxes(seed):
     torch.testing.assert_close(kept, rows[0, :, 2])
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (17, 40), (24, 9), (3, 5), (6, 1)])
+@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (17, 40), (24, 9), (3, 5), (1, 6), (6, 1)])
 def test_boxes_have_the_law_of_algorithm_1(shape):
     rng, n = np.random.default_rng(1), 4000
     want = np.array([naive_box(*shape, rng, 0.05, 0.5, 0.4) for _ in range(n)])
