@@ -57,6 +57,7 @@ mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPT
 bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
 	@$(BENCH)/checked_calls.py
 	@OMP_NUM_THREADS=1 $(BENCH)/attention.py
+	@OMP_NUM_THREADS=1 $(BENCH)/augmentation.py
 	@OMP_NUM_THREADS=1 $(BENCH)/decoding.py
 	@OMP_NUM_THREADS=1 $(BENCH)/detection.py
 	@OMP_NUM_THREADS=1 $(BENCH)/experts.py
