@@ -38,9 +38,15 @@ def test_a_side_that_is_too_long_is_cut_to_the_picture():
         erasing_boxes(10, 20, 20, torch.Generator(), low=0.99, high=0.99, ratio=0.3)
 
 
-def test_half_of_kornias_boxes_are_tall():
-    x1, y1, x2, y2 = kornias_boxes(20_000, 400, 400).T
-    assert abs(((y2 - y1) > (x2 - x1)).double().mean() - 0.5) < 0.02, KORNIA
+def test_half_of_kornias_boxes_are_tall_and_each_half_is_uniform():
+    x1, y1, x2, y2 = kornias_boxes(20_000, 1000, 1000, scale=(0.1, 0.2), ratio=(0.3, 3.3)).T
+    ratio = (y2 - y1) / (x2 - x1)  # no side is cut: the longest has 812 pixels
+    tall = ratio > 1
+    assert abs(tall.double().mean() - 0.5) < 0.02, KORNIA
+    for half, ends in ((ratio[tall], (1.0, 3.3)), (ratio[~tall], (0.3, 1.0))):
+        quarters = torch.quantile(half.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+        want = ends[0] + (ends[1] - ends[0]) * torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+        assert (quarters - want).abs().max() < 0.03 * (ends[1] - ends[0]), KORNIA
     x1, y1, x2, y2 = erasing_boxes(20_000, 400, 400, torch.Generator().manual_seed(0)).T
     assert abs(((y2 - y1) > (x2 - x1)).double().mean() - 0.75) < 0.02
 
