@@ -81,6 +81,15 @@ def test_another_limit_than_100_makes_ap_minus_1():
     assert judged.stats[0] == -1, PYCOCO
 
 
+def test_a_hundred_boxes_count_in_each_class_of_an_image():
+    """The page says so beside (7); COCO's own page says 100 across all categories. Another class must not push a hit out."""
+    rubbish = [found(1, 0.9, ELSEWHERE, label=1)] * 100
+    truth = [annotation(1, 1, label=2)]
+    assert at_half(judge(truth, rubbish + [found(1, 0.1, label=2)], classes=(1, 2)), of_class=1) == pytest.approx(1), PYCOCO
+    own = [row | {"category_id": 2} for row in rubbish]
+    assert at_half(judge(truth, own + [found(1, 0.1, label=2)], classes=(1, 2)), of_class=1) == 0, PYCOCO
+
+
 def test_ignore_is_overwritten_by_iscrowd():
     counts = [annotation(1, 1), annotation(2, 1, ELSEWHERE)]
     ignored = [annotation(1, 1), annotation(2, 1, ELSEWHERE, ignore=1)]
