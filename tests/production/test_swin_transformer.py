@@ -83,7 +83,7 @@ def test_padded_tokens_are_seen():
 
 def test_a_fresh_model_does_not_use_its_bias_table():
     fresh = SwinModel(SwinConfig(**TINY)).eval()
-    zero = ("relative_position_bias_table", "q_proj.bias", "fc1.bias")
+    zero = ("relative_position_bias_table", "q_proj.bias", "k_proj.bias", "v_proj.bias", "fc1.bias")
     assert all(not p.any() for name, p in fresh.named_parameters() if name.endswith(zero)), TRANSFORMERS
     for model, same in ((fresh, True), (random_model(), False)):
         before = output(model, 32)
