@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from bench import in_turn, record, rounds
+from bench import in_turn, milliseconds, record, rounds
 from mambapy.pscan import pscan
 from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda
 from rotary_embedding_torch import apply_rotary_emb
@@ -31,13 +31,6 @@ from lib.sequence.ssm import linear_scan
 from lib.sequence.transformer import Transformer
 
 VOCABULARY, LENGTH, HEADS = 96, 48, 4
-
-
-def milliseconds(function: Callable, calls: int) -> float:
-    begin = time.perf_counter()
-    for _ in range(calls):
-        function()
-    return 1e3 * (time.perf_counter() - begin) / calls
 
 
 def extra_bytes(function: Callable) -> int:
@@ -212,7 +205,7 @@ def main() -> None:
     rows = []
     for row, (ours, theirs, calls) in (rotations() | attentions() | decoding() | training()).items():
         ours(), theirs()
-        rows.append(in_turn(row, partial(milliseconds, calls=calls), ours, theirs, turns))
+        rows.append(in_turn(row, partial(milliseconds, calls=calls, clock=time.perf_counter), ours, theirs, turns))
     q, k, v = (torch.randn(1, 8, 2048, 64) for _ in range(3))
     one = extra_bytes(lambda: attention(q, k, v, causal=True)) / 2**20
     other = extra_bytes(lambda: scaled_dot_product_attention(q, k, v, is_causal=True)) / 2**20

@@ -7,27 +7,17 @@ that a training loop makes, draws included. Every other erasing row erases in ev
 half of the time.
 """
 
-import time
-from collections.abc import Callable
 from functools import partial
 
 import kornia
 import kornia.augmentation as K
 import torch
-from bench import in_turn, record, rounds
+from bench import in_turn, milliseconds, record, rounds
 from torch.nn.functional import one_hot
 
 from lib.vision.augmentation import centred_boxes, cutmix, mixup, random_erasing
 
 SHAPES = ((64, 3, 32, 32), (256, 3, 32, 32), (64, 3, 224, 224))
-
-
-def milliseconds(function: Callable) -> float:
-    """CPU time of a call, on average over ten."""
-    begin = time.process_time()
-    for _ in range(10):
-        function()
-    return 1e2 * (time.process_time() - begin)
 
 
 def main() -> None:
@@ -59,7 +49,7 @@ def main() -> None:
         pairs[f"CutMix, {size}"] = cut, partial(cutter, x, labels)
         for row, (one, other) in pairs.items():
             one(), other()
-            rows.append(in_turn(row, milliseconds, one, other, turns))
+            rows.append(in_turn(row, partial(milliseconds, calls=10), one, other, turns))
     record("augmentation", ["ours / kornia's", "CPU ms", "peer's", "ratio"], rows, what=f"medians of {turns}, in turn, kornia {kornia.__version__}")
 
 

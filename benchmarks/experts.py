@@ -6,11 +6,10 @@ Width 256, 512 hidden units, two experts for each token. Each row is the median 
 peer's. Every third row is the experts' matrix products alone, with as many tokens for each: no block can be faster.
 """
 
-import time
 from collections.abc import Callable
 
 import torch
-from bench import in_turn, record, rounds
+from bench import in_turn, milliseconds, record, rounds
 from transformers import MixtralConfig
 from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
@@ -30,12 +29,6 @@ def blocks(experts: int) -> tuple[MixtureOfExperts, MixtralSparseMoeBlock]:
     theirs.experts.gate_up_proj.data = torch.cat([ours.gate.data, ours.up.data], 2).mT.contiguous()
     theirs.experts.down_proj.data = ours.down.data.mT.contiguous()
     return ours, theirs
-
-
-def milliseconds(function: Callable) -> float:
-    begin = time.process_time()
-    function()
-    return 1e3 * (time.process_time() - begin)
 
 
 def forward(block: torch.nn.Module, x: torch.Tensor) -> Callable:

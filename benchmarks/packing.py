@@ -8,23 +8,17 @@ well, of one byte each here. binpacking gets a twentieth of the lengths.
 """
 
 import time
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from bench import in_turn, record, rounds
+from bench import in_turn, milliseconds, record, rounds
 from binpacking import to_constant_volume
 from trl.data_utils import _pack_bfd
 
 from lib.systems.packing import first_fit_decreasing
 
 CAPACITY, COUNT, FEWER = 2048, 100_000, 5_000
-
-
-def milliseconds(function: Callable) -> float:
-    begin = time.perf_counter()
-    function()
-    return 1e3 * (time.perf_counter() - begin)
 
 
 def main() -> None:
@@ -39,7 +33,7 @@ def main() -> None:
         f"{FEWER:,} lengths / binpacking": (lambda: first_fit_decreasing(few, CAPACITY), lambda: to_constant_volume(few, CAPACITY)),
     }
     for row, (ours, theirs) in pairs.items():
-        table.append([*in_turn(row, milliseconds, ours, theirs, turns), len(ours()), len(theirs())])
+        table.append([*in_turn(row, partial(milliseconds, clock=time.perf_counter), ours, theirs, turns), len(ours()), len(theirs())])
     head = ["ours / peer", "ms", "peer's", "ratio", "rows", "peer's rows"]
     record("packing", head, table, what=f"medians of {turns}, in turn; TRL 1.16.0, binpacking 2.0.1")
 

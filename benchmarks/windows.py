@@ -7,11 +7,10 @@ their windows; the peer rolls the image along both axes, and then cuts it. Witho
 median of our CPU time over the median of the peer's.
 """
 
-import time
 from collections.abc import Callable
 
 import torch
-from bench import in_turn, record, rounds
+from bench import in_turn, milliseconds, record, rounds
 from transformers.models.swin import modeling_swin
 
 from lib.vision.windows import window_partition, window_reverse
@@ -30,12 +29,6 @@ def theirs(x: torch.Tensor, shift: int) -> torch.Tensor:
     windows = modeling_swin.window_partition(rolled, M).view(-1, M * M, x.shape[3])
     back = modeling_swin.window_reverse(windows.view(-1, M, M, x.shape[3]), M, *x.shape[1:3])
     return torch.roll(back, (shift, shift), (1, 2)) if shift else back
-
-
-def milliseconds(function: Callable) -> float:
-    begin = time.process_time()
-    function()
-    return 1e3 * (time.process_time() - begin)
 
 
 def forward(way: Callable, x: torch.Tensor, shift: int) -> Callable:
