@@ -4,6 +4,8 @@ COUNT ?= 30
 SEED ?= 0
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
+# What proves the book reaches no other computer, so that none is needed to read, run or build it.
+OFFLINE := $(TOOL)/offline.py
 BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
@@ -24,11 +26,9 @@ help:  ## list the commands
 	@$(PYTHON) book/_tools/set_up.py -c requirements.txt -r tests/requirements.txt
 	@touch $@
 
-# A failed build keeps no state, or the next one would pass without repeating the warnings.
 site: .venv/.site  ## build the website; warnings are errors
 	@echo "Building the site"
-	@$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
-	@echo "Open _build/html/index.html, or serve it with: make read"
+	@$(OFFLINE) $(TOOL)/build_site.py
 
 read: .venv/.site  ## serve the built website on this computer
 	@$(TOOL)/read.py
@@ -37,16 +37,17 @@ pdf: .venv/.tests  ## print the built website as one PDF, _build/book.pdf
 	@$(TOOL)/pdf.py
 
 test: .venv/.tests  ## prove everything: lib, the contract, standalone notebooks, every chapter's outputs
-	@echo "Testing lib, the contract and the standalone notebooks"
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/browser -q -n 2 --dist worksteal
+	@echo "Testing that the network can be cut; then, with none, lib, the contract and the standalone notebooks"
+	@$(BIN)/python -m pytest tests/test_offline.py -p no:cacheprovider -q
+	@$(ONE_THREAD) $(OFFLINE) $(BIN)/python -m pytest tests --ignore=tests/browser -p no:cacheprovider -q -n 2 --dist worksteal
 	@echo "Running every chapter and comparing its outputs"
-	@$(TOOL)/notebooks.py
+	@$(OFFLINE) $(TOOL)/notebooks.py
 
 notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHAPTER=slug
-	@$(TOOL)/notebooks.py $(CHAPTER)
+	@$(OFFLINE) $(TOOL)/notebooks.py $(CHAPTER)
 
 browser: .venv/.tests  ## open the built website in headless Chromium and check it
-	@$(BIN)/python -m pytest tests/browser -q -n 2 --dist loadgroup
+	@$(OFFLINE) $(BIN)/python -m pytest tests/browser -q -n 2 --dist loadgroup
 
 sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)

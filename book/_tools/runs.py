@@ -24,7 +24,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from toolbox import ROOT, one_thread
 
-from lib.chapter.notebook import EXEMPT, text
+from lib.chapter.files import replace_text
+from lib.chapter.notebook import EXEMPT, NotANotebook, read_notebook, text
 
 OUT_OF_TIME = "OutOfTime"
 MOST_WAITING = 900  # seconds on the clock for a whole run, whatever the kernel does
@@ -45,7 +46,7 @@ class Run:
     def key(self) -> str:
         """A hash of what the result depends on: the code cells, and the sources of `lib` as they are now."""
         cells = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
-        sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in sorted(ROOT.glob("lib/**/*.py"))}
+        sources = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("lib/**/*.py"))}
         return hashlib.sha256(json.dumps([cells, sources]).encode()).hexdigest()
 
     def stored(self) -> dict | None:
@@ -72,9 +73,7 @@ class Run:
         checks = [json.loads(line) for line in lines]
         result = {"key": key, "error": error, "seconds": seconds, "checks": checks, "printed": printed(notebook)}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        half = self.file.with_suffix(".half")
-        half.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-        half.replace(self.file)
+        replace_text(self.file, json.dumps(result, ensure_ascii=False))
         return result
 
 
@@ -153,9 +152,18 @@ def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
             pool.shutdown(cancel_futures=True)
 
 
+def parsed(path: Path) -> NotebookNode:
+    """A notebook in the form of nbformat 4; raises NotANotebook."""
+    read_notebook(path)
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise NotANotebook(path, error) from error
+
+
 def read(path: Path) -> NotebookNode:
     """A notebook without its stored outputs."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = parsed(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []

@@ -6,6 +6,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from lib.chapter.files import replace_text
+
 MATHJAX = "sphinx-mathjax-offline"
 PROGRAM = Path(__file__).with_name("typeset.cjs")
 
@@ -79,4 +81,4 @@ class Typesetter:
         if self.process is not None:
             self.process.communicate()
         if self.changed:
-            self.path.write_text(json.dumps(self.kept), encoding="utf-8")
+            replace_text(self.path, json.dumps(self.kept))
