@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from runs import new_client, parsed
 from toolbox import Chapter, chapters_named, in_plain_words, one_thread, require_kernel, require_writable, usage
 
@@ -70,9 +71,10 @@ def quantised(png: str) -> str:
     picture = Image.open(io.BytesIO(original))
     if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
         picture = picture.convert("RGB")
-    small = io.BytesIO()
+    whole, small = io.BytesIO(), io.BytesIO()
+    picture.save(whole, "PNG", optimize=True, pnginfo=PngInfo())  # without the name of what drew it
     picture.quantize(256).save(small, "PNG", optimize=True)
-    return base64.b64encode(min(original, small.getvalue(), key=len)).decode()
+    return base64.b64encode(min(whole.getvalue(), small.getvalue(), key=len)).decode()
 
 
 def _progress(message: str) -> None:
