@@ -11,10 +11,10 @@ BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench
+.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench faults audit reproducible
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 .venv/.site: requirements.txt pyproject.toml book/_tools/set_up.py
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
@@ -85,6 +85,15 @@ publish:  ## push the built website to the branch gh-pages of origin
 # In a folder of its own: the website would publish the report, and pages that were read for it lack the site's anchors.
 links: .venv/.site  ## ask every link to another site whether it still answers
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
+
+faults: .venv/.tests  ## kill the tools, fill their disk, spoil their notebooks; what comes of it: [RUNS=10] [SITES=3] [SEED=0]
+	@$(TOOL)/faults.py --runs $(or $(RUNS),10) --sites $(or $(SITES),3) --seed "$(SEED)"
+
+audit: .venv/.tests  ## list the licences of all dependencies, and their known weaknesses
+	@$(TOOL)/audit.py
+
+reproducible: .venv/.tests  ## build the site of a commit twice and compare both byte for byte: [COMMIT=HEAD]
+	@$(OFFLINE) $(TOOL)/reproducible.py $(COMMIT)
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf _build .pytest_cache
