@@ -168,4 +168,4 @@ def test_without_node_pages_load_the_script(monkeypatch):
     monkeypatch.setattr(formulas.LOGGER, "info", told.append)
     config = SimpleNamespace(html_math_renderer=None)
     formulas.choose_renderer(None, config)
-    assert config.html_math_renderer is None and "node cannot run" in told[0]
+    assert config.html_math_renderer == "mathjax" and "node cannot run" in told[0]
