@@ -18,7 +18,6 @@ import pytest
 import runs
 import sweep
 import toolbox
-from course_site.formulas.typesetter import Typesetter
 
 from lib.chapter.files import replace_text
 from lib.chapter.notebook import Chapter, NotANotebook
@@ -165,13 +164,6 @@ def test_a_missing_kernel_is_told_with_its_remedy(path, tool, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tool"])
     with pytest.raises(SystemExit, match="no kernel to run notebooks in.*rm .venv/.site and make"):
         tool.main(*["rope"][: tool not in (sweep, mutants)])
-
-
-def test_kept_formulas_that_are_spoilt_are_made_again(tmp_path):
-    kept = tmp_path / "formulas.json"
-    kept.write_text('{"fingerprint": "a", "formulas": {"inl')
-    typesetter = Typesetter(kept, "a")
-    assert typesetter.kept["formulas"] == {}
 
 
 @pytest.mark.parametrize("unfinished", [True, False])
