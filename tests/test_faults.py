@@ -9,13 +9,13 @@ import sys
 
 import build_site
 import execute
-import faults
 import list_violations
 import mutants
 import new_chapter
 import notebooks
 import pytest
 import runs
+import small_book
 import sweep
 import toolbox
 
@@ -48,7 +48,7 @@ files.replace_text(path, "new" * 2000)
 """
 MOMENTS = {"written in part": "old", "before the disk has it": "old", "before it takes the place": "old", "after it": "new" * 2000}
 NAME = "Ein Büch 書"
-needs_mounts = pytest.mark.skipif(not faults.private_mounts(), reason="nobody but root may mount anything here")
+needs_mounts = pytest.mark.skipif(not small_book.private_mounts(), reason="nobody but root may mount anything here")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_file_keeps_its_rights_and_a_link_its_target(tmp_path):
 
 @needs_mounts
 def test_a_full_disk_keeps_the_old_file_and_leaves_no_half(path):
-    before, held = faults.on_a_full_disk(str(path.parent)), path.read_bytes()
+    before, held = small_book.on_a_full_disk(str(path.parent)), path.read_bytes()
     code = "import sys; from pathlib import Path; from lib.chapter.files import replace_text; replace_text(Path(sys.argv[1]), 'new' * 10**6)"
     run = subprocess.run([*before, sys.executable, "-c", code, path], cwd=toolbox.ROOT, capture_output=True, text=True, check=False)
     after = path.parent.with_name("attention after")
@@ -95,7 +95,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_half(path):
 @needs_mounts
 def test_a_read_only_folder_is_told_before_anything_runs(path):
     code = "import sys; from pathlib import Path; from toolbox import require_writable; require_writable(Path(sys.argv[1]))"
-    command = [*faults.read_only(str(path.parent)), sys.executable, "-c", code, path]
+    command = [*small_book.read_only(str(path.parent)), sys.executable, "-c", code, path]
     environment = os.environ | {"PYTHONPATH": f"{toolbox.ROOT}:{toolbox.ROOT / 'book' / '_tools'}"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 1 and run.stderr.startswith(f"{path} cannot be written: give yourself the right to")

@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import digests
 from runs import table
+from small_book import digests
 from toolbox import ROOT, in_plain_words
 
 FORMULAS = "_build/formulas.json"
