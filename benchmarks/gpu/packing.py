@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 from mixer import Mixer, flash, half, set_inner
-from record import PEAK, Stopwatch, arguments, attempt, device, extra_bytes, record, say
+from record import PEAK, Stopwatch, arguments, device, extra_bytes, record, say
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
@@ -67,8 +67,7 @@ def by_mask(number: Tensor) -> Callable:
 def variable(q: Tensor, k: Tensor, v: Tensor, context: Context, *, bounds: Tensor, longest: int) -> Tensor:
     """Attention within documents that stand end to end in one row; on a CPU one after the other."""
     if not q.is_cuda:
-        cuts = bounds.diff().tolist()
-        pieces = zip(*(x.split(cuts, 2) for x in (q, k, v)), strict=True)
+        pieces = zip(*(x.split(bounds.diff().tolist(), 2) for x in (q, k, v)), strict=True)
         return torch.cat([scaled_dot_product_attention(*piece, is_causal=True) for piece in pieces], 2)
     from torch.nn.attention.varlen import varlen_attn
 
@@ -108,22 +107,19 @@ def main() -> None:
     torch.manual_seed(0)
     model = Transformer(256, width, depth, mixer=partial(Mixer, heads=heads, inner=flash)).to(device(), half())
     lengths = np.random.default_rng(0).lognormal(2 if small else 5.5, 1, count).astype(int).clip(2, capacity)
-    documents = [torch.randint(256, (int(length),)) for length in lengths]
-    group, rows = (4, 4) if small else (32, 16)
-    by_length = sorted(documents, key=len)
+    documents, (group, rows) = [torch.randint(256, (int(length),)) for length in lengths], (4, 4) if small else (32, 16)
     layouts = {
         "padded to the longest of a batch": partial(padded, documents, group),
-        "sorted by length, then padded": partial(padded, by_length, group),
+        "sorted by length, then padded": partial(padded, sorted(documents, key=len), group),
         "packed in rows, a mask for every pair": partial(in_rows, documents, capacity, rows, by_mask),
         "packed in rows, flex attention": partial(in_rows, documents, capacity, rows, by_flex),
         "packed end to end, variable lengths": partial(end_to_end, documents, rows * capacity),
     }
-    batches, reasons = {}, {}
-    for name, layout in layouts.items():
-        made, reasons[name] = attempt(layout)
-        batches[name] = made and [(x.to(device()), y.to(device()), inner) for x, y, inner in made]
+    batches = {}
 
     def once(name: str) -> None:
+        if name not in batches:
+            batches[name] = [(x.to(device()), y.to(device()), inner) for x, y, inner in layouts[name]()]
         model.zero_grad(set_to_none=False)
         for tokens, labels, inner in batches[name]:
             logits = model.head(states_of(model, tokens, inner)).float()
@@ -133,20 +129,17 @@ def main() -> None:
         once(name)
         return torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).float()
 
-    runs = {name: partial(once, name) for name in layouts if batches[name]}
-    times = Stopwatch(flush=False).in_turn(runs, chosen.rounds)
+    times = Stopwatch(flush=False).in_turn({name: partial(once, name) for name in layouts}, chosen.rounds)
     weights = sum(parameter.numel() for parameter in model.blocks.parameters())
     pairs = float((lengths * (lengths + 1.0) / 2).sum())
     useful, real = 6.0 * weights * lengths.sum() + 12.0 * width * depth * pairs, int(lengths.sum())
-    first, table = next(iter(layouts)), []
-    reference = gradient(first)
-    for name in layouts:
-        taken = times.get(name, reasons[name])
+    reference, table = gradient(next(iter(layouts))), []
+    for name, taken in times.items():
         if isinstance(taken, str):
             table.append([name, *[None] * 6, taken])
             continue
         places = sum(tokens.numel() for tokens, _, _ in batches[name])
-        held, off = extra_bytes(runs[name]), float((gradient(name) - reference).norm() / reference.norm())
+        held, off = extra_bytes(partial(once, name)), float((gradient(name) - reference).norm() / reference.norm())
         speed, share = 1e3 * real / taken, useful / taken / 1e9 / PEAK["BF16"]
         table.append([name, real / places, taken, speed, 100 * share, held and held / 2**30, off, "ok"])
         say(f"{name}: {speed:.4g} tokens/s, {100 * share:.3g} %")

@@ -94,7 +94,7 @@ def train(form: str, seed: int, size: Namespace, text: torch.Tensor, draws: torc
     torch.backends.cuda.matmul.allow_tf32 = False
     with torch.no_grad():
         held_out = mean(float(loss_of(model, text, part, context)) for part in held.split(size.batch))
-    return float(seen[-tenth:].mean()), held_out, median(tenth / (b - a) for a, b in zip(marks, marks[1:], strict=False))
+    return float(seen[-tenth:].mean()), held_out, median(tenth / (b - a) for a, b in zip(marks, marks[1:], strict=False)), "graph" if captured else "no graph"
 
 
 def summary(results: list, bf16: list, fp32: list) -> list:
@@ -129,13 +129,11 @@ def main() -> None:
         generator = torch.Generator().manual_seed(seed)
         draws = torch.randint(known - size.length - 1, (chosen.steps, size.batch), generator=generator).to(device())
         for form in FORMATS:
-            captured = device().type == "cuda"
-            came, reason = attempt(train, form, seed, size, text, draws, held, captured)
-            if reason and captured:
-                say(f"  {form} is not captured: {reason}")
+            came, reason = attempt(train, form, seed, size, text, draws, held, device().type == "cuda")
+            if reason and device().type == "cuda":
+                say(f"  {form}, not captured: {reason}")
                 came, reason = attempt(train, form, seed, size, text, draws, held, False)
-                captured = False
-            runs[form].append(came and (*came, "graph" if captured else "no graph"))
+            runs[form].append(came)
             say(f"seed {seed}, {form}: " + (reason or "training {:.4f}, held out {:.4f}, {:.1f} steps/s".format(*came)))
     rows = [[form, *summary(results, runs["BF16"], runs["FP32"])] for form, results in runs.items()]
     single = [[form, seed, *(result or (None,) * 4)] for form, results in runs.items() for seed, result in enumerate(results)]
