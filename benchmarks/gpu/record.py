@@ -135,8 +135,8 @@ def _output(*command: str) -> str | None:
 
 
 def _commit() -> str:
-    """This checkout's commit; where there is no git, what the environment's COMMIT says."""
-    return _output("git", "describe", "--always", "--dirty") or os.environ.get("COMMIT", "unknown")
+    """What the environment's COMMIT says, for a copy without its history; else this checkout's commit."""
+    return os.environ.get("COMMIT") or _output("git", "describe", "--always", "--dirty") or "unknown"
 
 
 def _machine() -> dict:
