@@ -75,28 +75,30 @@ def attempt(function: Callable, *inputs) -> tuple:
 
 
 class Stopwatch:
-    """Milliseconds of calls. On a GPU the level-2 cache is overwritten before each: its launch hides the next one's."""
+    """Milliseconds of calls. On a GPU the level-2 cache is overwritten before each, which also gives the host time to launch."""
 
     def __init__(self, *, flush: bool = True):
         self.on_gpu = device().type == "cuda"
         self.cache = torch.empty(256 << 20, dtype=torch.int8, device=device()) if self.on_gpu and flush else None
 
-    def once(self, function: Callable) -> float:
+    def burst(self, function: Callable, calls: int = 3) -> float:
+        """The median of a few calls, launched without waiting for one another, so that the host can run ahead."""
         if not self.on_gpu:
             begin = time.perf_counter()
             function()
             return 1e3 * (time.perf_counter() - begin)
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        if self.cache is not None:
-            self.cache.zero_()
-        begin.record()
-        function()
-        end.record()
-        end.synchronize()
-        return begin.elapsed_time(end)
+        pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(calls)]
+        for begin, end in pairs:
+            if self.cache is not None:
+                self.cache.zero_()
+            begin.record()
+            function()
+            end.record()
+        torch.cuda.synchronize()
+        return statistics.median(begin.elapsed_time(end) for begin, end in pairs)
 
     def in_turn(self, functions: dict[str, Callable], rounds: int, warm: int = 2) -> dict[str, float | str]:
-        """By name, the median of `rounds` timings, taken in turn after `warm` calls; or why the function fails."""
+        """By name, the median of `rounds` bursts, taken in turn after `warm` calls; or why the function fails."""
         medians, times = {}, {}
         for name, function in functions.items():
             for _ in range(warm):
@@ -109,7 +111,7 @@ class Stopwatch:
                 times[name] = []
         for _ in range(rounds):
             for name, taken in times.items():
-                taken.append(self.once(functions[name]))
+                taken.append(self.burst(functions[name]))
         return {name: statistics.median(times[name]) if name in times else medians[name] for name in functions}
 
 
