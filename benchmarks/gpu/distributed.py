@@ -141,6 +141,7 @@ def main() -> None:
         )
         settings = size | {"processes": dist.get_world_size(), "dtype": str(half())}
         record("distributed", chosen, settings, results, beside)
+    dist.barrier()  # none leaves before the first has written
     dist.destroy_process_group()
 
 

@@ -28,10 +28,10 @@ def layers(width: int, heads: int, chunk: int) -> dict[str, Callable[[], nn.Modu
     return {
         "attention, fused": partial(Attention, width, nowhere, heads),
         "linear attention, chunks of 64": partial(LinearAttention, width, nowhere, heads),
-        "gated attention unit, softmax": partial(GAU, width, nowhere, dim=128),
-        "gated attention unit, squared ReLU": partial(GAU, width, nowhere, dim=128, kernel="relu2"),
         f"gated attention unit, mixed chunks of {chunk}": partial(GAU, width, nowhere, dim=128, kernel="relu2", chunk=chunk),
         "Mamba, 16 states": partial(Mamba, width, nowhere),
+        "gated attention unit, softmax": partial(GAU, width, nowhere, dim=128),
+        "gated attention unit, squared ReLU": partial(GAU, width, nowhere, dim=128, kernel="relu2"),
     }
 
 

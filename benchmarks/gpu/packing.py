@@ -95,12 +95,12 @@ def end_to_end(documents: list[Tensor], tokens: int) -> list[tuple]:
 
 def main() -> None:
     chosen = arguments(__doc__)
-    small = chosen.small
-    depth, width, heads, capacity, count = (2, 32, 2, 64, 16) if small else (12, 1024, 16, 2048, 256)
+    sizes = (2, 32, 2, 64, 16, 4, 4, 2) if chosen.small else (12, 1024, 16, 2048, 256, 32, 16, 5.5)
+    depth, width, heads, capacity, count, group, rows, mean = sizes
     torch.manual_seed(0)
     model = Transformer(256, width, depth, mixer=partial(Mixer, heads=heads, inner=flash)).to(device(), half())
-    lengths = np.random.default_rng(0).lognormal(2 if small else 5.5, 1, count).astype(int).clip(2, capacity)
-    documents, (group, rows) = [torch.randint(256, (int(length),)) for length in lengths], (4, 4) if small else (32, 16)
+    lengths = np.random.default_rng(0).lognormal(mean, 1, count).astype(int).clip(2, capacity)
+    documents = [torch.randint(256, (int(length),)) for length in lengths]
     layouts = {
         "padded to the longest of a batch": partial(padded, documents, group),
         "sorted by length, then padded": partial(padded, sorted(documents, key=len), group),
@@ -139,7 +139,7 @@ def main() -> None:
         say(f"{name}: {speed:.4g} tokens/s, {100 * share:.3g} %")
     head = ["layout", "real places", "ms for all", "tokens/s", "share of peak %", "extra GiB", "gradient off by", "status"]
     settings = {"depth": depth, "width": width, "heads": heads, "documents": count, "tokens": real, "capacity": capacity}
-    settings |= {"documents a padded batch": group, "rows a batch": rows, "log-normal": [2 if small else 5.5, 1], "dtype": str(half())}
+    settings |= {"documents a padded batch": group, "rows a batch": rows, "log-normal": [mean, 1], "dtype": str(half())}
     beside = (
         "lmms-engine (https://github.com/EvolvingLMMs-Lab/lmms-engine, README): 35-40 % of the hardware's operations with packing, "
         "20-25 % without, fine-tuning Qwen2.5-VL; attention without padding 2-3 times as fast."

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +69,7 @@ def attempt(function: Callable, *inputs) -> tuple:
         return result, None
     except Exception as error:  # whatever a library raises for what it cannot do
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]if str(error).strip() else ''}"
-    if device().type == "cuda":
+    with suppress(RuntimeError):
         torch.cuda.empty_cache()
     return None, reason[:200]
 
