@@ -2,7 +2,7 @@
 
     python benchmarks/gpu/checkpointing.py [--rounds 9]
 
-The course's transformer with the blocks of GPT-2 medium (24 layers, width 1024, 16 heads), batches of 8 × 1024 tokens, BF16
+The course's transformer with the blocks of GPT-2 medium (24 layers, width 1024, 16 heads), batches of 32 × 1024 tokens, BF16
 throughout, fused attention; the vocabulary is 256, so that the head adds next to nothing. A step is forward, backward and
 AdamW. "Extra memory" is the most that a step holds beyond parameters, gradients and moments. All gradients must be those of
 the step that keeps everything. With attention written out, checkpointing it alone is what Korthikanti et al. call selective;
@@ -78,7 +78,7 @@ def ways(depth: int) -> dict[str, tuple[Callable, Callable]]:
 
 def main() -> None:
     chosen = arguments(__doc__)
-    depth, width, heads, batch, length = (4, 32, 2, 2, 16) if chosen.small else (24, 1024, 16, 8, 1024)
+    depth, width, heads, batch, length = (4, 32, 2, 2, 16) if chosen.small else (24, 1024, 16, 32, 1024)
     torch.manual_seed(0)
     model = Transformer(256, width, depth, mixer=partial(Mixer, heads=heads, inner=flash)).to(device(), half())
     context = Context(model.position, torch.arange(length, device=device())[None], causal=True)
