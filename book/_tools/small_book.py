@@ -142,6 +142,6 @@ def on_a_full_disk(folder: str, room: int = 0) -> list[str]:
 
 def read_only(folder: str) -> list[str]:
     """What to put before a command that finds a folder read-only; empty where that is not allowed."""
-    script = 'folder=$1; shift; mount --bind "$folder" "$folder"; mount -o remount,bind,ro "$folder"; cd .; cd "$PWD"; exec "$@"'
+    script = 'folder=$1; shift; mount --bind "$folder" "$folder"; mount -o remount,bind,ro "$folder"; cd "$PWD"; exec "$@"'
     mounts = private_mounts()
     return [*mounts, "sh", "-c", script, "sh", folder] if mounts else []
