@@ -48,6 +48,7 @@ class Typesetter:
                 self.kept = kept
         except (FileNotFoundError, ValueError, TypeError, KeyError):  # nothing kept, or not by this program
             pass
+        self.begins = not self.kept["formulas"]
 
     @property
     def shapes(self) -> dict[str, list]:
