@@ -65,10 +65,13 @@ def shown(cell) -> str:
 
 
 def about(result: dict, *facts: str | None) -> nodes.paragraph:
-    """The line that says where and when a result was measured."""
+    """The line that says where, when and by which command a result was measured."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if number)
     said = [*filter(None, facts), result["date"], f"commit {result['commit']}", versions]
-    return nodes.paragraph("", " · ".join(said), classes=["after"])
+    line = nodes.paragraph("", " · ".join(said), classes=["after"])
+    if command := result.get("command"):
+        line += [nodes.Text(" · "), nodes.literal(command, command)]
+    return line
 
 
 def as_table(head: list[str], rows: list[list]) -> nodes.table:
@@ -109,7 +112,7 @@ class OnGpu(SphinxDirective):
         folds = []
         for i, (title, one) in enumerate(result["results"].items()):
             folds += fold(f"gpu-{name}-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
-        return [*folds, about(result, result["device"], driver, result["command"]), nodes.paragraph("", result["beside"])]
+        return [*folds, about(result, result["device"], driver), nodes.paragraph("", result["beside"])]
 
 
 def setup(app):
