@@ -40,7 +40,7 @@ DIRECTIVES = {
     "production": overviews.Production,
     "exercises": exercises.Exercises,
     "benchmark-ratios": benchmarks.Ratios,
-    "gpu-results": benchmarks.OnGpu,
+    "gpu-result": benchmarks.OnGpu,
     "glossary-of-chapters": glossary.Glossary,
     "sources": sources.Sources,
     "api": api.Api,

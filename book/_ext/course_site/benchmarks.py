@@ -64,53 +64,55 @@ def shown(cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}" if abs(cell) < 1e4 else f"{cell:,.0f}"
 
 
-class Results(SphinxDirective):
-    """A directive that shows recorded results; its page is made again when one changes."""
-
-    def read(self, folder: str = "") -> dict[str, dict]:
-        root = Path(self.env.srcdir)
-        found = results(root, folder)
-        for name in found:
-            self.env.note_dependency(str(root / RESULTS / folder / f"{name}.json"))
-        return found
-
-    def about(self, result: dict, *facts: str) -> nodes.paragraph:
-        """The line that says where and when a result was measured."""
-        versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if number)
-        return nodes.paragraph("", " · ".join([*filter(None, facts), result["date"], f"commit {result['commit']}", versions]), classes=["after"])
-
-    def rows(self, head: list[str], rows: list[list]) -> nodes.table:
-        return table(head, [[shown(cell) for cell in row] for row in rows], ["results"])
+def about(result: dict, *facts: str | None) -> nodes.paragraph:
+    """The line that says where, when and by which command a result was measured."""
+    versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items() if number)
+    said = [*filter(None, facts), result["date"], f"commit {result['commit']}", versions]
+    line = nodes.paragraph("", " · ".join(said), classes=["after"])
+    if command := result.get("command"):
+        line += [nodes.Text(" · "), nodes.literal(command, command)]
+    return line
 
 
-class Ratios(Results):
+def as_table(head: list[str], rows: list[list]) -> nodes.table:
+    return table(head, [[shown(cell) for cell in row] for row in rows], ["results"])
+
+
+class Ratios(SphinxDirective):
     """`{benchmark-ratios}`: the drawing of all rows that have a peer, and each benchmark's table, folded."""
 
     def run(self):
-        found = {name: (result, rows) for name, result in self.read().items() if (rows := ratios(result))}
+        root = Path(self.env.srcdir)
+        found = {name: (result, rows) for name, result in results(root).items() if (rows := ratios(result))}
         every = [ratio for _, rows in found.values() for ratio in rows.values()]
         faster = sum(ratio <= 1 for ratio in every)
         says = f"{count(len(every), 'row')} beside a peer in {count(len(found), 'benchmark')}; in {faster} ours takes no more time."
         folds = []
         for name, (result, rows) in found.items():
-            body = [self.about(result, result["what"], result["machine"]), self.rows(result["head"], result["rows"])]
+            self.env.note_dependency(str(root / RESULTS / f"{name}.json"))
+            body = [about(result, result["what"], result["machine"]), as_table(result["head"], result["rows"])]
             folds += fold(f"benchmark-{name}", name.replace("_", " "), count(len(rows), "row"), body)
         chart = nodes.raw("", drawing({name: rows for name, (_, rows) in found.items()}), format="html")
         return [nodes.paragraph("", says), chart, *folds]
 
 
-class OnGpu(Results):
-    """`{gpu-results}`: what the scripts of benchmarks/gpu recorded, folded, table by table."""
+class OnGpu(SphinxDirective):
+    """`{gpu-result} name`: what a script of benchmarks/gpu recorded, each of its tables folded."""
+
+    required_arguments = 1
 
     def run(self):
+        [name] = self.arguments
+        found = results(Path(self.env.srcdir), "gpu")
+        if name not in found:
+            raise self.error(f"expected a result under {RESULTS}/gpu, one of {', '.join(found)}; got {name}")
+        self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, "gpu", f"{name}.json")))
+        result = found[name]
+        driver = result["driver"] and f"driver {result['driver']}"
         folds = []
-        for name, result in self.read("gpu").items():
-            driver = result["driver"] and f"driver {result['driver']}"
-            body = [self.about(result, result["device"], driver, result["command"]), nodes.paragraph("", result["beside"])]
-            for title, one in result["results"].items():
-                body += [nodes.paragraph("", title, classes=["rubric"]), self.rows(one["head"], one["rows"])]
-            folds += fold(f"gpu-{name}", name.replace("_", " "), count(len(result["results"]), "table"), body)
-        return folds or [nodes.paragraph("", "Nothing has been recorded yet.")]
+        for i, (title, one) in enumerate(result["results"].items()):
+            folds += fold(f"gpu-{name}-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
+        return [*folds, about(result, result["device"], driver), nodes.paragraph("", result["beside"])]
 
 
 def setup(app):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "gpu"
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "gpu"
 TABLES = {
     "matmul": 4,
     "training_precision": 2,
