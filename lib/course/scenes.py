@@ -55,22 +55,29 @@ def tokenize(captions: Sequence[str]) -> torch.Tensor:
     return tokens
 
 
-def shapes_with_captions(
-    n: int, rng: np.random.Generator, pairs: Sequence[int] = range(36)
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """n random scenes: images (n, 3, 20, 20) in [0, 1], float32; tokens of a caption each (n, 12); and (n, 4) numbers.
+def random_kinds(n: int, rng: np.random.Generator, pairs: Sequence[int] = range(36)) -> torch.Tensor:
+    """n random scenes (n, 4), int64: colour, shape, place, and the template of a caption, all equally likely.
 
-    The numbers are colour, shape, place and template, all equally likely; colour and shape are those of one of `pairs`,
-    which index `names()`. A shape lies in a quarter of a grey picture, moved by a pixel at most, under noise.
+    Colour and shape are those of one of `pairs`, which index `names()`. Bad pairs raise a `ValueError` before any draw.
     """
     require_at_least("n", n, 1)
     pairs = np.asarray(pairs)
     if pairs.size == 0 or pairs.min() < 0 or pairs.max() > 35:
         raise ValueError(f"pairs must be at least one, each in 0 … 35, got {pairs}")
     pair, place, template = rng.choice(pairs, n), rng.integers(4, size=n), rng.integers(len(TEMPLATES), size=n)
-    kinds = np.column_stack([pair // 6, pair % 6, place, template])
-    tokens = tokenize([caption(kind[:3], kind[3]) for kind in kinds])
-    return torch.from_numpy(draw(kinds, rng)), tokens, torch.from_numpy(kinds)
+    return torch.from_numpy(np.column_stack([pair // 6, pair % 6, place, template]))
+
+
+def shapes_with_captions(
+    n: int, rng: np.random.Generator, pairs: Sequence[int] = range(36)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images (n, 3, 20, 20) in [0, 1], float32, of n `random_kinds`; the tokens (n, 12) of their captions; the kinds (n, 4).
+
+    A shape lies in a quarter of a grey picture, moved by a pixel at most, under noise.
+    """
+    kinds = random_kinds(n, rng, pairs)
+    tokens = tokenize([caption(kind[:3], kind[3]) for kind in kinds.tolist()])
+    return torch.from_numpy(draw(kinds.numpy(), rng)), tokens, kinds
 
 
 def draw(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
