@@ -80,3 +80,5 @@ def test_ntxent_loss_with_references_is_the_row_half():
     theirs = NTXentLoss(0.07)(images, labels, ref_emb=texts, ref_labels=labels.clone())
     assert torch.isclose(theirs, cross_entropy(scores, labels)), PML
     assert not torch.isclose(theirs, cross_entropy(scores.T, labels)), PML
+    swapped = NTXentLoss(0.07)(texts, labels, ref_emb=images, ref_labels=labels.clone())
+    assert torch.isclose((theirs + swapped) / 2, (cross_entropy(scores, labels) + cross_entropy(scores.T, labels)) / 2), PML
