@@ -141,6 +141,7 @@ def test_transposed_convolution_has_derivatives_and_takes_kernels_that_are_not_s
 
 
 def test_sizes_are_those_that_a_convolution_takes_back():
+    assert transposed_size(3, 2) == 4
     for n, k, s, p in np.ndindex(6, 6, 5, 4):
         n, k, s = n + 1, k + 1, s + 1
         found = [m for m in range(1, 60) if m + 2 * p >= k and (m + 2 * p - k) // s + 1 == n]
