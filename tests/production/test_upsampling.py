@@ -33,6 +33,8 @@ def test_nearest_by_a_whole_factor_copies_unevenly_at_41():
     for factor in range(2, 42):
         copies = torch.bincount(interpolate(line(3), scale_factor=factor).flatten().long()).tolist()
         assert copies == ([42, 41, 40] if factor == 41 else [factor] * 3), TORCH
+        exact = torch.bincount(interpolate(line(3), scale_factor=factor, mode="nearest-exact").flatten().long()).tolist()
+        assert exact == [factor] * 3, TORCH
 
 
 @pytest.mark.parametrize("corners", [True, False])
