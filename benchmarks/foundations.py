@@ -41,10 +41,11 @@ def systems() -> Iterator[Pair]:
     square = kron(line, eye_array(316)) + kron(eye_array(316), line) + 0.05 * eye_array(316**2)
     for name, A in (("full, 1,000", q * np.linspace(1, 100, 1000) @ q.T), ("sparse, 99,856", square.tocsr())):
         b = rng.normal(size=A.shape[0])
-        ours = partial(conjugate_gradient, A.__matmul__, b, tol=1e-8, maxiter=500)
+        ours = partial(conjugate_gradient, A.__matmul__, b, tol=1e-8, maxiter=500, keep=False)
         theirs = partial(cg, A, b, rtol=1e-8, maxiter=500)
         assert np.abs(ours()[0] - theirs()[0]).max() < 1e-6 and theirs()[1] == 0
         yield f"conjugate gradients, {name} / scipy", ours, theirs, 1
+        yield f"conjugate gradients, {name}, every iterate kept / scipy", partial(ours, keep=True), theirs, 1
 
 
 def steps() -> Iterator[Pair]:
