@@ -18,6 +18,7 @@ MIN_GAIN = END_GAP = 1e-6
 HESSIAN_SLACK = 1e-6
 LARGEST = float(np.finfo(np.float32).max) / 4
 LARGEST_SUM = 1e18  # so that its square fits into float32
+AT_ONCE = 8192  # numbers in the arrays that a scan works with: they stay in the cache, and in memory that is there already
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,7 @@ def _grow(
         sums = np.array([np.cumsum(first[:, end - size : end], axis=1)[:, -1] for size, end in zip(sizes, ends)])
         splits = [None] * len(sizes)
         if len(levels) < max_depth:
-            ordered = np.take(derivatives, order, axis=1)
-            splits = _best_splits(np.take_along_axis(columns, order, axis=1), ordered, sizes, sums.T, upwards, limits)
+            splits = _best_splits(columns, order, derivatives, sizes, sums.T, upwards, limits)
         levels.append((sums.tolist(), splits))
         split = [i for i, found in enumerate(splits) if found is not None]
         if not split:
@@ -185,47 +185,53 @@ def _linked(levels: list, limits: _Limits, gamma: float) -> Node:
 
 
 def _best_splits(
-    values: np.ndarray, ordered: np.ndarray, sizes: np.ndarray, sums: np.ndarray, upwards: np.ndarray, limits: _Limits
+    columns: np.ndarray,
+    order: np.ndarray,
+    derivatives: np.ndarray,
+    sizes: np.ndarray,
+    sums: np.ndarray,
+    upwards: np.ndarray,
+    limits: _Limits,
 ) -> list[tuple[float, int, float, bool] | None]:
     """Gain, feature, threshold and whether missing values go left, for each node's best split; None where nothing gains.
 
-    `values` (d, m), NaN last, and `ordered` (2, d, m), their g and h, hold nodes of the given sizes one after the other;
-    `sums` (2, nodes) are G and H; `upwards` (d,) says which features are also scanned upwards. A cut at a place leaves
-    below it what stands before it in its node. That at a node's first place, and that before missing values, tell known
-    values from missing ones.
+    `order` (d, m) holds nodes of the given sizes one after the other; `sums` (2, nodes) are their G and H; `upwards` (d,)
+    says which features are also scanned upwards. A cut at a place leaves below it what stands before it in its node.
+    That at a node's first place, and that before missing values, tell known values from missing ones.
     """
-    starts, places = np.cumsum(sizes) - sizes, np.arange(len(values))[:, None]
-    present = np.add.reduceat(~np.isnan(values), starts, axis=1, dtype=int)
-    below = np.zeros_like(ordered)
-    for start, size in zip(starts, sizes):
-        np.cumsum(ordered[:, :, start : start + size - 1], axis=2, out=below[:, :, start + 1 : start + size])
-    last = places, starts + np.maximum(present, 1) - 1
-    known = np.where(present > 0, below[:, *last] + ordered[:, *last], 0)
+    d, m = order.shape
+    starts, (G, H) = np.cumsum(sizes) - sizes, np.repeat(sums, sizes, axis=1)
+    scans = np.empty((1 + upwards.any(), d, m), dtype=np.float32)  # upwards, if any, and downwards
+    present = np.empty((d, len(sizes)), dtype=int)
+    for f in range(0, d, max(AT_ONCE // m, 1)):
+        here = slice(f, f + max(AT_ONCE // m, 1))
+        values = np.take_along_axis(columns[here], order[here], axis=1)
+        ordered = derivatives.take(order[here], axis=1)
+        present[here] = there = np.add.reduceat(~np.isnan(values), starts, axis=1, dtype=int)
+        below = np.zeros_like(ordered)
+        for start, size in zip(starts.tolist(), sizes.tolist()):
+            np.cumsum(ordered[:, :, start : start + size - 1], axis=2, out=below[:, :, start + 1 : start + size])
+        last = np.arange(len(there))[:, None], starts + np.maximum(there, 1) - 1
+        known = np.where(there > 0, below[:, *last] + ordered[:, *last], 0)
+        real = np.zeros(values.shape, dtype=bool)
+        real[:, 1:] = values[:, :-1] < values[:, 1:]
+        real[:, starts] = there < sizes
+        feature, node = np.nonzero(there < sizes)
+        real[feature, starts[node] + there[feature, node]] = True
+        scans[-1, here] = _gains(np.repeat(known, sizes, axis=2) - below, G, H, real, limits)
+        if len(scans) == 2:
+            scans[0, here] = _gains(below, G, H, real & upwards[here, None], limits)
 
-    real = np.zeros(values.shape, dtype=bool)
-    real[:, 1:] = values[:, :-1] < values[:, 1:]
-    real[:, starts] = present < sizes
-    feature, node = np.nonzero(present < sizes)
-    real[feature, starts[node] + present[feature, node]] = True
-    G, H = np.repeat(sums, sizes, axis=1)
-    above = np.repeat(known, sizes, axis=2)
-    above -= below
-    scans = [_gains(above, G, H, real, limits)]
-    if upwards.any():
-        scans.insert(0, _gains(below, G, H, real & upwards[:, None], limits))
-    highest = np.array([np.maximum.reduceat(scan, starts, axis=1) for scan in scans])  # (scans, d, nodes)
+    highest = np.maximum.reduceat(scans, starts, axis=2)
     features = highest.max(axis=0).argmax(axis=0)
-
     splits = []
     for i, (f, start, size) in enumerate(zip(features.tolist(), starts.tolist(), sizes.tolist())):
-        scan = int(highest[:, f, i].argmax())
-        gain, here = float(highest[scan, f, i]), slice(start, start + size)
-        if not gain > MIN_GAIN:
-            splits.append(None)
-            continue
-        default_left = scan == len(scans) - 1
-        cut = size - 1 - int(scans[scan][f, here][::-1].argmax()) if default_left else int(scans[scan][f, here].argmax())
-        splits.append((gain, f, _threshold(values[f, start : start + present[f, i]], cut), default_left))
+        way = int(highest[:, f, i].argmax())
+        scan, default_left = scans[way, f, start : start + size], way == len(scans) - 1
+        cut = size - 1 - int(scan[::-1].argmax()) if default_left else int(scan.argmax())
+        known = columns[f, order[f, start : start + present[f, i]]]
+        gains = scan[cut] > MIN_GAIN
+        splits.append((float(scan[cut]), f, _threshold(known, cut), default_left) if gains else None)
     return splits
 
 
