@@ -173,24 +173,28 @@ class Denoiser(ModelWrapper):
         return denoiser_log_probs(self.model[x], x, self.model.shape[1] - 1).exp()
 
 
+@torch.no_grad()
+def unmask(table: torch.Tensor, state: torch.Tensor, steps: int, generator: torch.Generator) -> torch.Tensor:
+    mask = len(table) - 1
+    for k in range(steps, 0, -1):
+        log_probs = denoiser_log_probs(table[state], state, mask)
+        state = unmask_step(state, log_probs, k / steps, (k - 1) / steps, mask, generator)
+    return state
+
+
 def tokens() -> Iterator[Pair]:
-    """32 steps that fill a masked sequence, each place by its own chance."""
-    for batch, length, vocabulary in ((16, 64, 28), (4, 128, 5001)):
+    """Steps that fill a masked sequence, each place by its own chance."""
+    for batch, length, vocabulary, steps in ((16, 64, 28, 32), (2, 64, 5001, 16)):
         mask, generator = vocabulary - 1, torch.Generator().manual_seed(0)
         table, start = torch.randn(vocabulary, vocabulary), torch.full((batch, length), vocabulary - 1)
         path = MixtureDiscreteProbPath(PolynomialConvexScheduler(n=1.0))
         solver = MixtureDiscreteEulerSolver(Denoiser(table), path, vocabulary)
-        grid = torch.linspace(0, 1, 33)
+        grid = torch.linspace(0, 1, steps + 1)
         theirs = partial(solver.sample, start, step_size=None, time_grid=grid)
 
-        def ours(start: torch.Tensor = start, table: torch.Tensor = table, mask: int = mask, generator: torch.Generator = generator) -> torch.Tensor:
-            state = start
-            for k in range(32, 0, -1):
-                state = unmask_step(state, denoiser_log_probs(table[state], state, mask), k / 32, (k - 1) / 32, mask, generator)
-            return state
-
+        ours = partial(unmask, table, start, steps, generator)
         assert not (ours() == mask).any() and not (theirs() == mask).any()
-        yield f"masked diffusion, 32 steps, {batch} × {length}, {vocabulary} tokens / flow_matching", ours, theirs
+        yield f"masked diffusion, {steps} steps, {batch} × {length}, {vocabulary} tokens / flow_matching", ours, theirs
 
 
 def main() -> None:
