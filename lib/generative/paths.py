@@ -209,9 +209,6 @@ class VE(GaussianPath):
     def _drift(self, t):
         return torch.zeros_like(t)
 
-    def _turning(self, t):
-        return self._sigma_rate(t)
-
     def _squared_diffusion(self, t):
         return 2 * self._sigma(t) * self._sigma_rate(t)
 
