@@ -2,44 +2,38 @@
 
     python benchmarks/attention.py [--rounds 9]
 
-Each row is the median of our time over the median of the peer's. In decoding, 48 tokens follow one another, one at a
-time; in training, a step is the loss, its gradients and AdamW's update. Extra memory is the most that a call holds at a
-time beyond what it was given.
+Each row is the median of our CPU time over the median of the peer's, and the most memory that either holds in a call. In
+decoding, 48 tokens follow one another, one at a time; in training, a step is the loss, its gradients and AdamW's update.
 """
 
-import itertools
-import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 
+import flash_pytorch
 import torch
-from bench import in_turn, milliseconds, record, rounds
+from bench import BESIDE, beside, record, rounds
+from mambapy.mamba import MambaBlock
+from mambapy.mamba import MambaConfig as MambaPyConfig
 from mambapy.pscan import pscan
 from performer_pytorch.performer_pytorch import causal_linear_attention_noncuda
 from rotary_embedding_torch import apply_rotary_emb
 from torch import nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
-from torch.profiler import profile
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
 from lib.sequence.attention import attention
+from lib.sequence.gau import GAU
 from lib.sequence.language import next_token_loss
 from lib.sequence.linear_attention import elu_feature, linear_attention
-from lib.sequence.position import Learned, Rotary, Rotation, apply_rope, rope_angles
-from lib.sequence.ssm import linear_scan
-from lib.sequence.transformer import Transformer
+from lib.sequence.position import Learned, Position, Rotary, Rotation, apply_rope, rope_angles
+from lib.sequence.relative_bias import RelativeBias
+from lib.sequence.ssm import linear_scan, selective_scan
+from lib.sequence.transformer import Context, Transformer
 
 VOCABULARY, LENGTH, HEADS = 96, 48, 4
-
-
-def extra_bytes(function: Callable) -> int:
-    """The highest sum of what a call allocates less what it frees."""
-    with profile(profile_memory=True) as seen:
-        function()
-    changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = itertools.accumulate(event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns()))
-    return max(held, default=0)
 
 
 def rotations() -> dict[str, tuple[Callable, Callable, int]]:
@@ -76,6 +70,68 @@ def attentions() -> dict[str, tuple[Callable, Callable, int]]:
         )  # fmt: skip
         a, b = torch.rand(1, length, 64, 16), torch.randn(1, length, 64, 16)
         rows[f"scan of 64 × 16 states, {length} / mambapy"] = lambda a=a, b=b: linear_scan(a, b), lambda a=a, b=b: pscan(a, b), 1
+    return rows
+
+
+def forward(function: Callable, *arguments: torch.Tensor) -> Callable:
+    return torch.no_grad()(partial(function, *arguments))
+
+
+def backward(function: Callable, *arguments: torch.Tensor) -> Callable:
+    """To the arguments, which are leaves, and to what else the function is made of."""
+
+    def once():
+        function(*arguments).sum().backward()
+
+    return once
+
+
+def mixers() -> dict[str, tuple[Callable, Callable, int]]:
+    """A gated attention unit of each kind, both with T5's bias where the peer always has it, and Mamba's scan and block."""
+    rows = {}
+    for length in (512, 1024):
+        x = torch.randn(1, length, 128)
+        units = {
+            "GAU, squared ReLU": (
+                RelativeBias(1),
+                GAU(128, Position(), dim=64, kernel="relu2"),
+                flash_pytorch.GAU(dim=128, query_key_dim=64, causal=True, add_residual=False, norm_klass=nn.Identity),
+            ),
+            "GAU in chunks of 256": (
+                Position(),
+                GAU(128, Position(), dim=64, kernel="relu2", chunk=256),
+                flash_pytorch.FLASH(dim=128, query_key_dim=64, group_size=256, causal=True, norm_klass=nn.Identity),
+            ),
+        }
+        positions = torch.arange(length)[None]
+        for name, (position, unit, peer) in units.items():
+
+            def ours(x, position=position, unit=unit, positions=positions):
+                return unit(x, Context(position, positions, causal=True))
+
+            rows[f"{name}, {length} / FLASH-pytorch"] = forward(ours, x), forward(peer, x), 1
+            rows[f"{name}, {length}, forward and backward / FLASH-pytorch"] = backward(ours, x), backward(peer, x), 1
+    for length in (256, 2048):
+        x, delta = torch.randn(1, length, 128), torch.rand(1, length, 128)
+        A, B, C = -torch.rand(128, 16), torch.randn(1, length, 16), torch.randn(1, length, 16)
+        block, skip = MambaBlock(MambaPyConfig(128, 1, expand_factor=1)), torch.zeros(128)
+        parts = x.mT, delta.mT, A, B.mT, C.mT
+        scan = lambda *parts: selective_scan(*parts)[0]  # noqa: E731
+        peers = {
+            "transformers' loop": (mamba_selective_scan, parts),
+            "mambapy": (block.selective_scan, (x, delta, A, B, C, skip)),
+            "mambapy's loop": (block.selective_scan_seq, (x, delta, A, B, C, skip)),
+        }
+        want = scan(x, delta, A, B, C)
+        own = [part.clone().requires_grad_() for part in (x, delta, A, B, C)]
+        for name, (peer, arguments) in peers.items():
+            apart = (peer(*arguments) - (want.mT if peer is mamba_selective_scan else want)).abs().max()
+            assert apart < 1e-3 * want.abs().max(), apart
+            leaves = [part.clone().requires_grad_() for part in arguments]
+            size = f"selective scan, 128 × 16 states, {length}"
+            rows[f"{size} / {name}"] = forward(scan, x, delta, A, B, C), forward(peer, *arguments), 1
+            if length == 256 or "loop" not in name:  # theirs takes seconds
+                rows[f"{size}, forward and backward / {name}"] = backward(scan, *own), backward(peer, *leaves), 1
     return rows
 
 
@@ -203,14 +259,10 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows = []
-    for row, (ours, theirs, calls) in (rotations() | attentions() | decoding() | training()).items():
-        ours(), theirs()
-        rows.append(in_turn(row, partial(milliseconds, calls=calls, clock=time.perf_counter), ours, theirs, turns))
-    q, k, v = (torch.randn(1, 8, 2048, 64) for _ in range(3))
-    one = extra_bytes(lambda: attention(q, k, v, causal=True)) / 2**20
-    other = extra_bytes(lambda: scaled_dot_product_attention(q, k, v, is_causal=True)) / 2**20
-    rows.append(["causal attention, 2048 / torch's, extra MiB", one, other, one / other])
-    record("attention", ["ours / peer", "ms", "peer's", "ratio"], rows, what=f"medians of {turns}, in turn")
+    for row, (ours, theirs, calls) in (rotations() | attentions() | mixers() | decoding() | training()).items():
+        rows.append(beside(row, ours, theirs, turns, calls))
+    peers = f"FLASH-pytorch {version('FLASH-pytorch')}, mambapy {version('mambapy')}"
+    record("attention", BESIDE, rows, what=f"medians of {turns}, in turn; memory: the process's high-water mark; {peers}")
 
 
 if __name__ == "__main__":

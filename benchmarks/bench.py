@@ -2,6 +2,8 @@
 
 import argparse
 import compileall
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -12,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from runs import table
 from toolbox import ROOT
 
+BESIDE = ["ours / peer", "CPU ms", "peer's", "ratio", "MiB", "peer's MiB"]
 PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype", "transformers")
 
 
@@ -68,6 +72,33 @@ def in_turn(row: str, measure: Callable[[Callable], float], ours: Callable, thei
     one, other = map(statistics.median, zip(*pairs, strict=True))
     print(f"{row}: {one / other:.2f}", flush=True)
     return [row, one, other, one / other]
+
+
+def beside(row: str, ours: Callable, theirs: Callable, turns: int, calls: int = 1) -> list:
+    """A row of a result under the head `BESIDE`: `in_turn` with milliseconds after a call of each, and peak memory."""
+    ours(), theirs()
+    return [*in_turn(row, partial(milliseconds, calls=calls), ours, theirs, turns), peak_mib(ours), peak_mib(theirs)]
+
+
+def peak_mib(function: Callable) -> float:
+    """The most memory of its own that a call holds, its result among it, in MiB; on Linux.
+
+    It is the kernel's high-water mark of this process, so whatever allocates is seen: numpy, torch and compiled code. What
+    earlier calls have left to the allocator is handed back first, or it would be used again unseen.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the mark begins anew
+    before = _status("VmRSS")
+    result = function()
+    peak = _status("VmHWM")
+    del result
+    return max(peak - before, 0) / 1024
+
+
+def _status(name: str) -> int:
+    """A figure of this process in KiB."""
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
 
 
 def record(name: str, head: list[str], rows: list[list], **about: str) -> None:

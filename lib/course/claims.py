@@ -83,10 +83,10 @@ def exact(
         raise UselessCheck(f"({number}): atol = {atol:g} is too wide beside the largest |want|, {sizes.max():g}")
     if rtol > LOOSEST_EXACT:
         raise UselessCheck(f"({number}): rtol must be at most {LOOSEST_EXACT:g}, got {rtol:g}")
-    hidden = np.sum((sizes > 0) & (sizes <= atol))
-    if hidden > MOST_HIDDEN * np.sum(sizes > 0) and not hidden_because:
+    hidden, some = np.count_nonzero((sizes > 0) & (sizes <= atol)), np.count_nonzero(sizes)
+    if hidden > MOST_HIDDEN * some and not hidden_because:
         raise UselessCheck(
-            f"({number}): {hidden} of {np.sum(sizes > 0)} entries that are not 0 lie within atol = {atol:g} of 0 and could "
+            f"({number}): {hidden} of {some} entries that are not 0 lie within atol = {atol:g} of 0 and could "
             "hide: narrow atol, use rtol, or say why in hidden_because"
         )
     allowed = atol + rtol * sizes

@@ -49,15 +49,20 @@ def require_signs(name: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} must be -1 or 1, and not empty, got {np.unique(values)[:5]}")
 
 
-def own_array(name: str, values, shape: tuple[int, ...]) -> np.ndarray:
-    """A copy in float64 of what a foreign function returned, which may change it later; refuses another shape."""
-    array = np.array(values)
+def own_array(name: str, values, shape: tuple[int, ...], copy: bool = True) -> np.ndarray:
+    """A copy in float64 of what a foreign function returned, which may change it later; refuses another shape.
+
+    Without `copy` it is the array itself where it can be, for a caller who is done with it before the next call.
+    """
+    array = np.array(values, copy=copy or None)
     if array.shape != shape or array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must return real numbers of shape {shape}, got shape {array.shape} of {array.dtype}")
     return array.astype(np.float64, copy=False)
 
 
 def _number(name: str, value: float) -> float:
+    if type(value) is float:  # to ask whether a type is a `Real` takes longer than all else here
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:

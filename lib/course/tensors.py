@@ -14,6 +14,8 @@ def working_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def all_finite(values: Tensor) -> bool:
     """Whether no entry is NaN or infinite: seen from the smallest and the largest, which are NaN if an entry is."""
+    if values.ndim == 0:
+        return math.isfinite(values.item())
     return not values.numel() or all(map(math.isfinite, torch.aminmax(values.detach())))
 
 

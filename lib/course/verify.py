@@ -102,9 +102,9 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
     if array.dtype.kind not in kinds or np.ma.isMaskedArray(value):
         raise UselessCheck(f"({number}): expected an array of numpy's kinds {kinds!r}, got {type(value).__name__} of {array.dtype}")
-    if array.dtype.kind in "iu" and np.any(np.abs(array.astype(object)) > LARGEST_INTEGER):
+    if array.dtype.kind in "iu" and max(-int(array.min()), int(array.max())) > LARGEST_INTEGER:
         raise UselessCheck(f"({number}): whole numbers must be at most 2**53 to be compared exactly, got {array.max()}")
-    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
     if not np.all(np.isfinite(array)):
         raise UselessCheck(f"({number}): values must be finite, got {np.sum(~np.isfinite(array))} NaN or infinite entries")
     return array

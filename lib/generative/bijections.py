@@ -84,7 +84,7 @@ class InvertibleLinear(nn.Module):
 
     P is a fixed permutation, L has ones on its diagonal, U is strictly upper triangular, and log |s| is what is
     learned of s, whose signs are fixed: W can be singular at no parameter. It starts as a random rotation, from
-    torch's global generator. The inverse solves two triangular systems.
+    torch's global generator. W's inverse solves two triangular systems.
     """
 
     @checked
@@ -118,10 +118,11 @@ class InvertibleLinear(nn.Module):
         """x and log |det ∂x/∂z|."""
         _require_channels(z, len(self.order))
         lower, upper = self._factors()
-        columns = z.movedim(1, 0).flatten(1)[self.order.argsort()]
-        columns = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
-        columns = torch.linalg.solve_triangular(upper, columns, upper=True)
-        return columns.reshape(z.shape[1], len(z), *z.shape[2:]).movedim(0, 1), -self._log_det(z)
+        unordered = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order.argsort()]
+        solved = torch.linalg.solve_triangular(lower, unordered, upper=False, unitriangular=True)
+        inverse = torch.linalg.solve_triangular(upper, solved, upper=True)
+        places = z.flatten(2) if z.ndim > 2 else z[..., None]
+        return (inverse @ places).reshape(z.shape), -self._log_det(z)
 
     def _factors(self):
         lower = self.lower.tril(-1) + torch.eye(len(self.order), dtype=self.lower.dtype, device=self.lower.device)
@@ -151,7 +152,8 @@ class ActNorm(nn.Module):
         if not self.ready:
             self._prepare(x.detach())
         shift, log_scale = self._shaped(x)
-        return (x - shift) * log_scale.exp(), self._log_det(x)
+        scale = log_scale.exp()
+        return (x * scale).sub_(shift * scale), self._log_det(x)
 
     @checked
     def inverse(self, z: Values) -> tuple[Values, LogDet]:
@@ -160,7 +162,7 @@ class ActNorm(nn.Module):
         if not self.ready:
             raise RuntimeError("ActNorm has no inverse before its first batch: call forward with data first")
         shift, log_scale = self._shaped(z)
-        return z * (-log_scale).exp() + shift, -self._log_det(z)
+        return (z * (-log_scale).exp()).add_(shift), -self._log_det(z)
 
     @torch.no_grad()
     def _prepare(self, x):

@@ -157,7 +157,8 @@ def _draw(log_probs, generator, temperature=1.0):
     require_in("temperature", temperature, 0, torch.inf, "[)")
     if temperature == 0:
         return log_probs.argmax(-1)
-    probs = (log_probs.double() / temperature).softmax(-1)
+    wide = log_probs.double()
+    probs = (wide if temperature == 1 else wide / temperature).softmax(-1)
     require_finite_entries("log_probs", probs)
     return torch.multinomial(probs.flatten(0, -2), 1, replacement=True, generator=generator).view(probs.shape[:-1])
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_positive
 from lib.course.shapes import Float, checked
+from lib.course.tensors import all_finite
 from lib.generative.clock import Time, Times, combine, in_clock, shown
 
 
@@ -103,7 +104,7 @@ class GaussianPath:
 
     def _finite(self, name, function, t):
         values = function(in_clock(t))
-        if not values.isfinite().all():
+        if not all_finite(values):
             raise ValueError(f"{name} of {self} is infinite at one end: t must stay off it, got {shown(in_clock(t))}")
         return values
 
@@ -204,6 +205,12 @@ class VE(GaussianPath):
 
     def _sigma_rate(self, t):
         return self._log_ratio() * self._sigma(t)
+
+    def _drift(self, t):
+        return torch.zeros_like(t)
+
+    def _squared_diffusion(self, t):
+        return 2 * self._sigma(t) * self._sigma_rate(t)
 
     def _time_at(self, level):
         return (level / self.sigma_min).log() / self._log_ratio()

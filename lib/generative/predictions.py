@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_not_negative
 from lib.course.shapes import Float, checked
-from lib.course.tensors import require_finite_result
+from lib.course.tensors import all_finite, require_finite_result
 from lib.generative.clock import Time, combine, in_clock, shown
 from lib.generative.mixtures import GaussianMixture
 from lib.generative.paths import GaussianPath
@@ -36,7 +36,7 @@ def convert(
     if given == wanted:
         return value.to(x_t.dtype)
     of_x, of_value = (torch.as_tensor(factor, dtype=torch.float64) for factor in _CONVERSIONS[given, wanted](path, t))
-    if not (of_x.isfinite().all() and of_value.isfinite().all()):
+    if not (all_finite(of_x) and all_finite(of_value)):
         raise ValueError(f"t must stay off the end where {given} does not determine {wanted} on {path}, got {shown(t)}")
     converted = combine(of_x, x_t.double(), of_value, value.double()).to(x_t.dtype)
     return require_finite_result(converted, x_t=x_t, value=value)
@@ -44,10 +44,10 @@ def convert(
 
 # The factors of x_t and of what is given, at t.
 _CONVERSIONS = {
-    ("noise", "data"): lambda p, t: (1 / p._alpha(t), -p._sigma(t) / p._alpha(t)),
+    ("noise", "data"): lambda p, t: (1 / (alpha := p._alpha(t)), -p._sigma(t) / alpha),
     ("noise", "score"): lambda p, t: (0, -1 / p._sigma(t)),
     ("noise", "velocity"): lambda p, t: (p._drift(t), p._turning(t) / p._alpha(t)),
-    ("data", "noise"): lambda p, t: (1 / p._sigma(t), -p._alpha(t) / p._sigma(t)),
+    ("data", "noise"): lambda p, t: (1 / (sigma := p._sigma(t)), -p._alpha(t) / sigma),
     ("data", "score"): lambda p, t: (-1 / p._sigma(t) ** 2, p._alpha(t) / p._sigma(t) ** 2),
     ("data", "velocity"): lambda p, t: (p._sigma_rate(t) / p._sigma(t), -p._turning(t) / p._sigma(t)),
     ("score", "noise"): lambda p, t: (0, -p._sigma(t)),

@@ -52,8 +52,8 @@ def adam_step(
     require_not_negative("eps", eps)
     for i, beta in enumerate(betas):
         require_in(f"betas[{i}]", beta, 0, 1, "[)")
-    shapes = tuple(state.mean.shape), tuple(state.square.shape)
-    if shapes != (parameters.shape, parameters.shape):
+    if not parameters.shape == state.mean.shape == state.square.shape:
+        shapes = tuple(state.mean.shape), tuple(state.square.shape)
         raise ValueError(f"state must be of shape {tuple(parameters.shape)}, got {shapes[0]} and {shapes[1]}")
     wide, given = torch.promote_types(parameters.dtype, torch.float32), parameters.dtype
     parameters, gradient = parameters.to(wide), gradient.to(wide)
@@ -61,12 +61,16 @@ def adam_step(
     if decoupled:
         parameters = parameters * (1 - rate * decay)
     else:
-        gradient = gradient + decay * parameters
+        parameters, gradient = parameters.clone(), gradient + decay * parameters
     step = state.step + 1
     mean = torch.lerp(state.mean, gradient, 1 - betas[0])
     square = (betas[1] * state.square).addcmul_(gradient, gradient, value=1 - betas[1])
     size = square.sqrt().div_((1 - betas[1] ** step) ** 0.5).add_(eps)
-    parameters = parameters - rate / (1 - betas[0] ** step) * (mean / size)
+    rate = rate / (1 - betas[0] ** step)
+    if isinstance(rate, Tensor):
+        parameters -= rate * (mean / size)
+    else:
+        parameters.addcdiv_(mean, size, value=-rate)
     return parameters.to(given), AdamState(mean, square, step)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.course.ranges import require_at_least, require_finite, require_positive
 from lib.course.shapes import Float, Real, checked
-from lib.learning.trees import Node, grow_tree, predict_tree
+from lib.learning.trees import Node, grow_tree, predict_tree, sort_columns
 
 Margins = Float[np.ndarray, " n"]
 LEAST_CURVATURE = 1e-16  # xgboost's, so that a certain margin can still move
@@ -56,9 +56,10 @@ def boost(
     require_at_least("rounds", rounds, 1)
     require_positive("eta", eta)
     F = _start(X, base)
-    trees = []
+    trees, order = [], sort_columns(X)
     for _ in range(rounds):
-        trees.append(_scaled(grow_tree(X, *loss(F.copy(), y.copy()), **tree), F.dtype.type(eta)))
+        grown = grow_tree(X, *loss(F.copy(), y.copy()), **tree, order=order)
+        trees.append(_scaled(grown, F.dtype.type(eta)))
         F += predict_tree(trees[-1], X)
     return trees
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.course.ranges import require_at_least, require_not_negative
-from lib.course.shapes import Float, Float32, checked
+from lib.course.shapes import Float, Float32, Int, checked
 
 # xgboost's kRtEps has two uses: a split must gain more than MIN_GAIN, and a threshold beyond all known values v lies
 # |v| + END_GAP outside them.
@@ -18,6 +18,7 @@ MIN_GAIN = END_GAP = 1e-6
 HESSIAN_SLACK = 1e-6
 LARGEST = float(np.finfo(np.float32).max) / 4
 LARGEST_SUM = 1e18  # so that its square fits into float32
+AT_ONCE = 8192  # numbers in the arrays that a scan works with: they stay in the cache, and in memory that is there already
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def grow_tree(
     gamma: float,
     min_child_weight: float,
     reg_alpha: float = 0.0,
+    order: Int[np.ndarray, "d n"] | None = None,
 ) -> Node:
     """The tree that greedily minimises the second-order loss with gradients g and second derivatives h.
 
@@ -72,6 +74,7 @@ def grow_tree(
       that are equal there are tied. Then the lowest feature wins, and of its thresholds the largest. A feature with
       missing values in X, unless its known values are all equal, is scanned upwards first, missing values right, then
       downwards, missing values left, and the first in this order wins.
+    - `order` is what `sort_columns(X)` returns, for a caller who grows many trees on one X.
 
     Raises `ValueError` for empty or infinite X, g or h that is not finite, negative h, and parameters out of range.
     """
@@ -86,29 +89,15 @@ def grow_tree(
     limits = _Limits(reg_lambda, reg_alpha, gamma, min_child_weight)
     for name, value in limits._asdict().items():
         require_not_negative(name, value)
-    derivatives = np.stack([g, h]).astype(np.float64)
-    missing = np.isnan(columns)
-    lowest, highest = np.nanmin(columns, axis=1, initial=np.inf), np.nanmax(columns, axis=1, initial=-np.inf)
-    upwards = missing.any(axis=1) & (lowest < highest)
+    if order is None:
+        order = _sorted(columns)
+    return _grow(columns, order, np.stack([g, h]).astype(np.float64), max_depth, limits, gamma)
 
-    def grow(order: np.ndarray, depth: int) -> Node:
-        """The subtree on the rows of `order` (d, m), which holds them once for each feature, by its values."""
-        G, H = derivatives[:, order[0]].sum(axis=1)
-        leaf = Node(_leaf_weight(G, H, limits), float(H))
-        if depth == max_depth:
-            return leaf
-        split = _best_split(np.take_along_axis(columns, order, axis=1), derivatives[:, order], upwards, limits)
-        if split is None:
-            return leaf
-        gain, feature, threshold, default_left = split
-        goes_left = np.where(missing[feature], default_left, columns[feature] < np.float32(threshold))
-        left = grow(order[goes_left[order]].reshape(len(order), -1), depth + 1)
-        right = grow(order[~goes_left[order]].reshape(len(order), -1), depth + 1)
-        if left.is_leaf and right.is_leaf and gain < gamma:
-            return leaf
-        return Node(leaf.weight, leaf.cover, gain, feature, threshold, default_left, left, right)
 
-    return grow(np.argsort(columns, axis=1, kind="stable"), 0)
+@checked
+def sort_columns(X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "d n"]:
+    """The rows in the order of each feature's values, as `grow_tree` rounds them; missing values come last."""
+    return _sorted(_columns(X))
 
 
 @checked
@@ -142,42 +131,119 @@ def _columns(X: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(X.T, dtype=np.float32)
 
 
-def _best_split(
-    values: np.ndarray, derivatives: np.ndarray, upwards: np.ndarray, limits: _Limits
-) -> tuple[float, int, float, bool] | None:
-    """Gain, feature, threshold and whether missing values go left, for a node's best split; None where nothing gains.
+def _sorted(columns: np.ndarray) -> np.ndarray:
+    return np.argsort(columns, axis=1, kind="stable")
 
-    All of shape (d, m): each feature's values in order, NaN last, and the g and h of their rows; `upwards` (d,) says
-    which features are also scanned upwards. Cut j has the j lowest values below it, in a scan downwards it stands at
-    place m - j.
+
+def _grow(
+    columns: np.ndarray, order: np.ndarray, derivatives: np.ndarray, max_depth: int, limits: _Limits, gamma: float
+) -> Node:
+    """The tree, grown level by level. A level's `order` (d, m) holds for each feature one node's rows after the other's,
+    each by their values: first the left halves of all nodes that were split, then the right halves.
     """
-    m = values.shape[1]
-    present = m - np.isnan(values).sum(axis=1, keepdims=True)
-    real = np.zeros((len(values), m + 1), dtype=bool)
-    real[:, 1:m] = values[:, :-1] < values[:, 1:]
-    real[:, :1] = present < m
-    np.put_along_axis(real, present, present < m, axis=1)
-    below = np.pad(np.cumsum(derivatives, axis=2), ((0, 0), (0, 0), (1, 0)))
-    above = np.take_along_axis(below, present[None], axis=2) - below
+    missing = np.isnan(columns)
+    lowest, highest = np.nanmin(columns, axis=1, initial=np.inf), np.nanmax(columns, axis=1, initial=-np.inf)
+    upwards = missing.any(axis=1) & (lowest < highest)
+    levels, sizes = [], np.array([columns.shape[1]])
+    while True:
+        first, ends = np.take(derivatives, order[0], axis=1), np.cumsum(sizes)
+        sums = np.array([np.cumsum(first[:, end - size : end], axis=1)[:, -1] for size, end in zip(sizes, ends)])
+        splits = [None] * len(sizes)
+        if len(levels) < max_depth:
+            splits = _best_splits(columns, order, derivatives, sizes, sums.T, upwards, limits)
+        levels.append((sums.tolist(), splits))
+        split = [i for i, found in enumerate(splits) if found is not None]
+        if not split:
+            return _linked(levels, limits, gamma)
+        _, feature, threshold, default_left = (np.array(part) for part in zip(*(splits[i] for i in split)))
+        rows = np.concatenate([order[0, ends[i] - sizes[i] : ends[i]] for i in split])
+        node = np.repeat(np.arange(len(split)), sizes[split])
+        values = columns[feature[node], rows]
+        left = np.where(np.isnan(values), default_left[node], values < threshold.astype(np.float32)[node])
+        sides = np.zeros((2, columns.shape[1]), dtype=bool)
+        sides[:, rows] = left, ~left
+        order = np.concatenate([order[side[order]].reshape(len(order), -1) for side in sides], axis=1)
+        lefts = np.bincount(node[left], minlength=len(split))
+        sizes = np.concatenate([lefts, sizes[split] - lefts])
 
-    G, H = derivatives[:, 0].sum(axis=1)
-    scans = downwards = _gains(above, G, H, real, limits)[:, ::-1]
-    if upwards.any():
-        scans = np.concatenate([_gains(below, G, H, real & upwards[:, None], limits), downwards], axis=1)
-    feature, place = divmod(int(np.argmax(scans)), scans.shape[1])
-    default_left = place >= scans.shape[1] - m - 1
-    cut = scans.shape[1] - 1 - place if default_left else place
-    if not scans[feature, place] > MIN_GAIN:
-        return None
-    return float(scans[feature, place]), feature, _threshold(values[feature, : present[feature, 0]], cut), default_left
+
+def _linked(levels: list, limits: _Limits, gamma: float) -> Node:
+    """The nodes of all levels from the sums (G, H) and splits of each; splits at the ends that gain too little go."""
+    children = []
+    for sums, splits in reversed(levels):
+        pairs = zip(children[: len(children) // 2], children[len(children) // 2 :])
+        nodes = []
+        for (G, H), split in zip(sums, splits):
+            node = Node(_leaf_weight(G, H, limits), H)
+            if split is not None:
+                left, right = next(pairs)
+                if not (left.is_leaf and right.is_leaf and split[0] < gamma):
+                    node = Node(node.weight, H, *split, left, right)
+            nodes.append(node)
+        children = nodes
+    return children[0]
 
 
-def _gains(side: np.ndarray, G: float, H: float, allowed: np.ndarray, limits: _Limits) -> np.ndarray:
-    """The gain of every cut (d, m + 1), given G and H of one side (2, d, m + 1) and of both; -inf where not allowed."""
-    lightest = limits.min_child_weight - HESSIAN_SLACK
-    allowed = allowed & (side[1] >= lightest) & (H - side[1] >= lightest)
-    halves = _score(side[0], side[1], limits) + _score(G - side[0], H - side[1], limits)
-    return np.where(allowed, halves - _score(G, H, limits), -np.inf)
+def _best_splits(
+    columns: np.ndarray,
+    order: np.ndarray,
+    derivatives: np.ndarray,
+    sizes: np.ndarray,
+    sums: np.ndarray,
+    upwards: np.ndarray,
+    limits: _Limits,
+) -> list[tuple[float, int, float, bool] | None]:
+    """Gain, feature, threshold and whether missing values go left, for each node's best split; None where nothing gains.
+
+    `order` (d, m) holds nodes of the given sizes one after the other; `sums` (2, nodes) are their G and H; `upwards` (d,)
+    says which features are also scanned upwards. A cut at a place leaves below it what stands before it in its node.
+    That at a node's first place, and that before missing values, tell known values from missing ones.
+    """
+    d, m = order.shape
+    starts, (G, H) = np.cumsum(sizes) - sizes, np.repeat(sums, sizes, axis=1)
+    scans = np.empty((1 + upwards.any(), d, m), dtype=np.float32)  # upwards, if any, and downwards
+    present = np.empty((d, len(sizes)), dtype=int)
+    for f in range(0, d, max(AT_ONCE // m, 1)):
+        here = slice(f, f + max(AT_ONCE // m, 1))
+        values = np.take_along_axis(columns[here], order[here], axis=1)
+        ordered = derivatives.take(order[here], axis=1)
+        present[here] = there = np.add.reduceat(~np.isnan(values), starts, axis=1, dtype=int)
+        below = np.zeros_like(ordered)
+        for start, size in zip(starts.tolist(), sizes.tolist()):
+            np.cumsum(ordered[:, :, start : start + size - 1], axis=2, out=below[:, :, start + 1 : start + size])
+        last = np.arange(len(there))[:, None], starts + np.maximum(there, 1) - 1
+        known = np.where(there > 0, below[:, *last] + ordered[:, *last], 0)
+        real = np.zeros(values.shape, dtype=bool)
+        real[:, 1:] = values[:, :-1] < values[:, 1:]
+        real[:, starts] = there < sizes
+        feature, node = np.nonzero(there < sizes)
+        real[feature, starts[node] + there[feature, node]] = True
+        scans[-1, here] = _gains(np.repeat(known, sizes, axis=2) - below, G, H, real, limits)
+        if len(scans) == 2:
+            scans[0, here] = _gains(below, G, H, real & upwards[here, None], limits)
+
+    highest = np.maximum.reduceat(scans, starts, axis=2)
+    features = highest.max(axis=0).argmax(axis=0)
+    splits = []
+    for i, (f, start, size) in enumerate(zip(features.tolist(), starts.tolist(), sizes.tolist())):
+        way = int(highest[:, f, i].argmax())
+        scan, default_left = scans[way, f, start : start + size], way == len(scans) - 1
+        cut = size - 1 - int(scan[::-1].argmax()) if default_left else int(scan.argmax())
+        known = columns[f, order[f, start : start + present[f, i]]]
+        gains = scan[cut] > MIN_GAIN
+        splits.append((float(scan[cut]), f, _threshold(known, cut), default_left) if gains else None)
+    return splits
+
+
+def _gains(side: np.ndarray, G: np.ndarray, H: np.ndarray, allowed: np.ndarray, limits: _Limits) -> np.ndarray:
+    """The gain of every cut (d, m), given G and H of one side (2, d, m) and of both (m,); -inf where not allowed."""
+    lightest, other = limits.min_child_weight - HESSIAN_SLACK, H - side[1]
+    allowed = allowed & (side[1] >= lightest) & (other >= lightest)
+    halves = _score(side[0], side[1], limits)
+    halves += _score(G - side[0], other, limits)
+    halves -= _score(G, H, limits)
+    halves[~allowed] = -np.inf
+    return halves
 
 
 def _leaf_weight(G: float, H: float, limits: _Limits) -> float:
@@ -189,13 +255,18 @@ def _leaf_weight(G: float, H: float, limits: _Limits) -> float:
 
 def _soft_threshold(G: np.ndarray | float, reg_alpha: float) -> np.ndarray | float:
     """G moved towards 0 by `reg_alpha`, and 0 where it would pass it."""
+    if reg_alpha == 0:
+        return G
     return np.sign(G) * np.maximum(np.abs(G) - reg_alpha, 0)
 
 
-def _score(G: np.ndarray | float, H: np.ndarray | float, limits: _Limits) -> Float32[np.ndarray, "..."]:
+def _score(G: np.ndarray, H: np.ndarray, limits: _Limits) -> Float32[np.ndarray, "..."]:
     """G²/(H + λ), with α of G soft-thresholded: minus twice the least loss of a leaf; 0 where H is not positive."""
-    squares, curvature = np.float32(_soft_threshold(G, limits.reg_alpha) ** 2), np.float32(H + limits.reg_lambda)
-    return np.divide(squares, curvature, out=np.zeros_like(squares), where=(H > 0) & (curvature > 0))
+    score, curvature = np.float32(_soft_threshold(G, limits.reg_alpha) ** 2), np.float32(H + limits.reg_lambda)
+    positive = (H > 0) & (curvature > 0)
+    np.divide(score, curvature, out=score, where=positive)
+    score[~positive] = 0
+    return score
 
 
 def _threshold(known: np.ndarray, cut: int) -> float:

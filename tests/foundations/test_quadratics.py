@@ -32,6 +32,16 @@ def test_both_solve_the_system_from_any_start(method, maxiter):
     assert np.array_equal(history[0], start) and np.array_equal(history[-1], x)
 
 
+@both
+def test_without_its_history_a_search_ends_at_the_same_point(method):
+    rng = np.random.default_rng(2)
+    A, b, start = spd(rng, 30, 20.0), rng.normal(size=30), rng.normal(size=30)
+    for tol in (0.0, 1e-6):
+        x, history = method(lambda v: A @ v, b, start, tol=tol, maxiter=40)
+        alone, last = method(lambda v: A @ v, b, start, tol=tol, maxiter=40, keep=False)
+        assert np.array_equal(alone, x) and np.array_equal(last, history[-1:])
+
+
 def test_steepest_descent_makes_the_next_gradient_orthogonal():
     A, b = np.array([[3.0, 2.0], [2.0, 6.0]]), np.array([2.0, -8.0])
     _, history = steepest_descent(lambda v: A @ v, b, np.array([-2.0, -2.0]), tol=0.0, maxiter=4)

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lib.learning.trees import Node, grow_tree, predict_tree
+from lib.learning.trees import Node, grow_tree, predict_tree, sort_columns
 
 PLAIN = {"max_depth": 1, "reg_lambda": 1.0, "gamma": 0.0, "min_child_weight": 0.0}
 
@@ -35,6 +35,14 @@ def test_a_split_is_the_best_of_all_partitions(reg_lambda, reg_alpha):
                 parts = [objective(side, g, h, reg_lambda, reg_alpha) for side in (left, ~left) if side.any()]
                 decreases.append(whole - sum(parts))
         assert tree.gain / 2 == pytest.approx(max(decreases), abs=1e-6)
+
+
+def test_rows_sorted_beforehand_give_the_same_tree():
+    rng = np.random.default_rng(2)
+    X, g = rng.normal(size=(100, 3)).round(1), rng.normal(size=100)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    tree = grow_tree(X, g, np.ones(100), **PLAIN | {"max_depth": 4}, order=sort_columns(X))
+    assert predict_tree(tree, X).tolist() == predict_tree(grow_tree(X, g, np.ones(100), **PLAIN | {"max_depth": 4}), X).tolist()
 
 
 def test_every_leaf_has_the_newton_weight_of_its_rows():
