@@ -8,6 +8,7 @@ notebook, nothing is checked and the same functions run.
 """
 
 import functools
+import random
 from importlib.util import find_spec
 
 CHECKS = all(map(find_spec, ("jaxtyping", "beartype")))
@@ -67,4 +68,18 @@ def judged(function):
     """The function with every call checked by jaxtyping and beartype themselves."""
     from beartype import BeartypeConf, beartype
 
-    return jaxtyped(function, typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))
+    def without_draws(annotated):
+        """beartype looks at a random item of a sequence: python's random state must stay where it is."""
+        judge = beartype(conf=BeartypeConf(is_pep484_tower=True))(annotated)
+
+        @functools.wraps(judge)
+        def judge_without_draws(*args, **kwargs):
+            state = random.getstate()
+            try:
+                return judge(*args, **kwargs)
+            finally:
+                random.setstate(state)
+
+        return judge_without_draws
+
+    return jaxtyped(function, typechecker=without_draws)

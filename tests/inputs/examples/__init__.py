@@ -1,0 +1,16 @@
+"""One valid call for each public function whose arguments cannot be made from its signature, by package.
+
+An example gives some arguments, and the rest is made. An `EXEMPT` function is not
+tried, and `CHANGES` names the arguments that a call is there to change, both with the reason; arguments in `LONG` count
+work, so that huge numbers are answered, but not soon; `NAN` names what may answer NaN to finite input, with the reason.
+"""
+
+from importlib import import_module
+
+from public import PACKAGES
+
+EXAMPLES, EXEMPT, CHANGES, LONG, NAN = {}, {}, {}, {}, {}
+for package in PACKAGES:
+    module = import_module(f"examples.of_{package}")
+    for name, table in (("EXAMPLES", EXAMPLES), ("EXEMPT", EXEMPT), ("CHANGES", CHANGES), ("LONG", LONG), ("NAN", NAN)):
+        table |= {f"lib.{package}.{key}": value for key, value in getattr(module, name, {}).items()}
