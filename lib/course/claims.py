@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import special
 
+from lib.course.shapes import checked_after_errors
 from lib.course.slips import slip
 from lib.course.verify import (
     Claim,
@@ -36,6 +37,7 @@ FARTHEST_FROM_POWER_LAW = 1.5
 UNDERFLOW_Z = 40.0
 
 
+@checked_after_errors
 def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] = {}) -> None:
     """The difference of two sympy expressions, or of two matrices of one shape, simplifies to zero.
 
@@ -56,6 +58,7 @@ def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] =
     Claim(number, "symbolic", "difference 0", what, unlike).verify(compare, lhs, 0.0)
 
 
+@checked_after_errors
 def exact(
     number: int,
     got: ArrayLike,
@@ -104,6 +107,7 @@ def exact(
     Claim(number, "exact", threshold, what, unlike).verify(compare, got, 1.0)
 
 
+@checked_after_errors
 def statistical(
     number: int,
     samples: ArrayLike,
@@ -140,6 +144,7 @@ def statistical(
     claim.verify(lambda case: test(number, *case), (draws, reference), z)
 
 
+@checked_after_errors
 def order(
     number: int,
     sizes: ArrayLike,
@@ -175,6 +180,7 @@ def order(
     Claim(number, "order", f"exponent {exponent:g} ± {tol:g}", what, unlike).verify(compare, values, tol)
 
 
+@checked_after_errors
 def bound(
     number: int,
     smaller: ArrayLike,
@@ -203,6 +209,7 @@ def bound(
     Claim(number, "bound", threshold, what, unlike).verify(compare, larger, slack)
 
 
+@checked_after_errors
 def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unlike: Mapping[str, ArrayLike] = {}) -> None:
     """A count (operations, bytes, evaluations) equals its formula in whole numbers. A control stands in for `formula`."""
     left = as_array(number, counted)
@@ -219,6 +226,7 @@ def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unli
     Claim(number, "cost", "equal", what, unlike).verify(compare, formula, 0.0)
 
 
+@checked_after_errors
 def measured(number: int, effect: float, *, at_least: float, what: str, unlike: Mapping[str, float]) -> None:
     """An experiment's effect reaches `at_least` on this run's seed.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from lib.course.shapes import checked_after_errors
 from lib.course.verify import worst
 
 MOST_DIGITS = 17
@@ -26,6 +27,7 @@ def require(condition: bool, counterexample: str) -> None:
         raise NotYet(counterexample)
 
 
+@checked_after_errors
 def same(got, want, case: str, atol: float) -> None:
     """Inside a checker: refuse an answer that is not within `atol` of `want` everywhere, in shape and value.
 
@@ -44,6 +46,7 @@ def same(got, want, case: str, atol: float) -> None:
         raise NotYet(f"{case}, your answer{where} is {left[at]:.{digits}g}; expected {right[at]:.{digits}g}.")
 
 
+@checked_after_errors
 def checker(number: int, hint: str) -> Callable[[Callable], "Checker"]:
     """Make a checker of the function below it, which takes an attempt and calls `require` or `same`."""
     return lambda test: Checker(number, hint, test)
@@ -55,6 +58,7 @@ class Checker:
     After `prove`, a refused attempt that answers as one of the known mistakes does is told which.
     """
 
+    @checked_after_errors
     def __init__(self, number: int, hint: str, test: Callable[[Callable], None]):
         self.number, self.hint, self._test = number, hint, test
         self._solution: Callable | None = None
@@ -75,6 +79,7 @@ class Checker:
         else:
             print(f"Exercise {self.number}: ✓ right")
 
+    @checked_after_errors
     def prove(self, solution: Callable, wrong: Mapping[str, Callable]) -> None:
         """Show that the solution is accepted and that each wrong answer is rejected; raise if not."""
         if not wrong:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lib.course.line import NEED_CONTROLS, Line, is_plain
+from lib.course.shapes import checked_after_errors
 
 if TYPE_CHECKING:
     import sympy
@@ -34,6 +35,7 @@ class Claim:
     when the deviation is at most `allowance`.
     """
 
+    @checked_after_errors
     def __init__(self, number: int, kind: str, threshold: str, what: str, controls: Mapping[str, object]):
         if type(number) is not int or number < 1:
             raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
@@ -45,6 +47,7 @@ class Claim:
         self.line = Line(number, kind, threshold, what, tuple(controls))
         self.controls = controls
 
+    @checked_after_errors
     def verify(self, compare: Callable, value, allowance: float) -> None:
         """Print the claim's line, or raise: `ClaimFailed` for the value, `UselessCheck` for a control that passes."""
         deviation, message = compare(value)
@@ -73,18 +76,21 @@ class Claim:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+@checked_after_errors
 def require_tolerance(number: int, name: str, value: float) -> None:
     """Refuse a tolerance that is infinite, NaN or negative."""
     if not (math.isfinite(value) and value >= 0):
         raise UselessCheck(f"({number}): {name} must be finite and not negative, got {value}")
 
 
+@checked_after_errors
 def require_shape(number: int, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """Refuse a silent broadcast: both sides of a comparison have one shape."""
     if array.shape != shape:
         raise UselessCheck(f"({number}): expected shape {shape}, got {array.shape}")
 
 
+@checked_after_errors
 def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
     """A float64 or complex128 copy of a tensor, array or nested list of numbers.
 
@@ -116,7 +122,13 @@ def as_expressions(number: int, value) -> sympy.Matrix:
 
     if isinstance(value, str):
         raise UselessCheck(f"({number}): expected sympy expressions, got the text {value!r}")
-    matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
+    try:
+        matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
+        entries = [sympy.sympify(entry) for entry in matrix]
+    except (TypeError, ValueError, AttributeError, sympy.SympifyError) as error:
+        raise UselessCheck(f"({number}): expected sympy expressions, got {value!r}") from error
+    if not all(isinstance(entry, sympy.Expr) for entry in entries):
+        raise UselessCheck(f"({number}): expected sympy expressions, got {value!r}")
     if not len(matrix):
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
     if matrix.has(sympy.nan, sympy.zoo, sympy.Float) or any(entry.is_infinite for entry in matrix):
@@ -124,6 +136,9 @@ def as_expressions(number: int, value) -> sympy.Matrix:
     return matrix
 
 
+@checked_after_errors
 def worst(deviations: np.ndarray) -> tuple[int, ...]:
-    """The index of the largest entry."""
+    """The index of the largest entry; `deviations` are not empty."""
+    if not deviations.size:
+        raise ValueError(f"deviations must not be empty, got shape {deviations.shape}")
     return tuple(int(i) for i in np.unravel_index(np.argmax(deviations), deviations.shape))

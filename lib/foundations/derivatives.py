@@ -8,6 +8,7 @@ from torch.func import jvp, vmap
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, checked
+from lib.course.tensors import kind
 
 
 @checked
@@ -22,7 +23,7 @@ def directional_derivative(
         raise ValueError(f"v must be finite and not zero, got {v.tolist()}")
     v = v.double() / v.abs().max()  # for at other scales squares overflow or vanish
     unit = v / torch.linalg.vector_norm(v)
-    return jvp(f, (x.clone(),), (unit.to(x.dtype),))[1]
+    return jvp(_scalar(f), (x.clone(),), (unit.to(x.dtype),))[1]
 
 
 @checked
@@ -33,4 +34,16 @@ def direction_sweep(
     require_at_least("count", count, 1)
     angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).to(x.dtype)
-    return angles.to(x.dtype), vmap(lambda v: jvp(f, (x.clone(),), (v,))[1])(directions)
+    return angles.to(x.dtype), vmap(lambda v: jvp(_scalar(f), (x.clone(),), (v,))[1])(directions)
+
+
+def _scalar(f):
+    """f, or an error where it returns anything else than one real number in a tensor."""
+
+    def scalar(x):
+        value = f(x)
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            raise ValueError(f"f must return a scalar tensor of real numbers, got {kind(value)}")
+        return value
+
+    return scalar

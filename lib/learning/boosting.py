@@ -58,7 +58,12 @@ def boost(
     F = _start(X, base)
     trees = []
     for _ in range(rounds):
-        trees.append(_scaled(grow_tree(X, *loss(F.copy(), y.copy()), **tree), F.dtype.type(eta)))
+        derivatives = loss(F.copy(), y.copy())
+        if not isinstance(derivatives, tuple) or len(derivatives) != 2:
+            raise ValueError(f"loss must return two arrays, g and h, got {type(derivatives).__name__}")
+        for values in derivatives:
+            require_finite("loss", values)
+        trees.append(_scaled(grow_tree(X, *derivatives, **tree), F.dtype.type(eta)))
         F += predict_tree(trees[-1], X)
     return trees
 

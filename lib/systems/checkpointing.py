@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
+from lib.course.shapes import checked
 
 
+@checked
 def checkpoint(module: nn.Module, *inputs: Tensor) -> Tensor:
     """`module(*inputs)`, of which only the inputs are kept; the backward pass runs it once more.
 
@@ -24,6 +26,7 @@ def checkpoint(module: nn.Module, *inputs: Tensor) -> Tensor:
     return _Checkpoint.apply(module, len(inputs), *inputs, *module.parameters())
 
 
+@checked
 def checkpoint_sequential(layers: Sequence[nn.Module], segments: int, x: Tensor) -> Tensor:
     """The layers one after the other, in `segments` runs of nearly equal length; all but the last are checkpointed.
 
@@ -38,6 +41,7 @@ def checkpoint_sequential(layers: Sequence[nn.Module], segments: int, x: Tensor)
     return nn.Sequential(*layers[ends[-2] :])(x)
 
 
+@checked
 def most_steps(snapshots: int, sweeps: int) -> int:
     """β(s, r) = C(s + r, s): how many steps can be reversed with s snapshots if none is run more than r times.
 
@@ -48,6 +52,7 @@ def most_steps(snapshots: int, sweeps: int) -> int:
     return math.comb(snapshots + sweeps, snapshots)
 
 
+@checked
 def fewest_forward_steps(steps: int, snapshots: int) -> int:
     """The least number of forward steps with which `steps` steps can be reversed from `snapshots` snapshots.
 

@@ -80,6 +80,7 @@ def relative_position_index(M: int) -> Int64[Tensor, "tokens tokens"]:
 class WindowAttention(nn.Module):
     """Multi-head attention within each window, with a trained scalar for each head and offset. Source: equation 4."""
 
+    @checked
     def __init__(self, channels: int, heads: int, M: int):
         super().__init__()
         require_at_least("heads", heads, 1)
@@ -112,6 +113,7 @@ class WindowAttention(nn.Module):
 class SwinBlock(nn.Module):
     """Attention in windows that are displaced by `shift`, then two layers on each token; both normalised and added."""
 
+    @checked
     def __init__(self, channels: int, heads: int, M: int, shift: int = 0, expansion: int = 4):
         super().__init__()
         require_in("shift", shift, 0, M - 1)
@@ -133,6 +135,7 @@ class PatchMerging(nn.Module):
     """Four neighbours become one token: their channels in a row, in the order (0, 0), (1, 0), (0, 1), (1, 1) of row and
     column, are normalised and mapped linearly from 4 C to 2 C. Source: section 3.1."""
 
+    @checked
     def __init__(self, channels: int):
         super().__init__()
         self.norm = nn.LayerNorm(4 * channels)
@@ -153,6 +156,7 @@ class SwinTransformer(nn.Module):
     of tokens that the first stage will have, so that this is known. Source: section 3.3 and table 7.
     """
 
+    @checked
     def __init__(
         self, tokens: int, channels: int, depths: Sequence[int], heads: Sequence[int], M: int, patch: int, classes: int
     ):

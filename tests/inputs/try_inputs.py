@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from examples import CHANGES, EXAMPLES, EXEMPT, LONG, NAN
+from examples import CHANGES, EXAMPLES, EXEMPT, LONG, NAN, PASSED_ON
 from generated import Maker, NoExample
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -49,15 +49,14 @@ class Trial:
         """One call; `choose` picks a spoiler of a list."""
         arguments, expected, spoiler = arguments_of(self.target, size(), seed, argument or ""), None, None
         if argument is not None and argument in arguments:
-            choices = spoilers(arguments[argument])
-            spoiler = choose([s for s in choices if not self._is_long(argument, s)])
+            spoiler = choose([s for s in spoilers(arguments[argument]) if not self._is_long(argument, s)])
             if spoiler.same:
                 outcome, _, expected = verdict(self.target, arguments_of(self.target, size(), seed, argument), argument, **self.rules)
                 if outcome != RIGHT:
                     expected = None
             arguments[argument] = spoiler.spoil(arguments[argument])
-        what = f"{argument}: {spoiler.name}" if spoiler else "as made"
-        outcome, detail, _ = verdict(self.target, arguments, argument or "", **self.rules, expected=expected)
+        rules = dict(self.rules, may_be_nan=self.rules["may_be_nan"] or bool(spoiler and "NaN" in spoiler.name))
+        outcome, detail, _ = verdict(self.target, arguments, argument or "", **rules, expected=expected)
         self.outcomes[outcome] += 1
         if outcome not in (RIGHT, CLEAR, NO_MEMORY):
             self.faults.setdefault((argument or "", outcome, spoiler.name if spoiler else "as made"), detail)
@@ -79,7 +78,8 @@ class Trial:
             return
         if not self.outcomes[RIGHT]:
             self.faults["", "no right answer to the example", "as made"] = str(self.faults)
-        names = [name for name in self.target.parameters if name != "self" and self._can_be_given(name)]
+        passed_on = PASSED_ON.get(self.target.full_name, ())
+        names = [n for n in self.target.parameters if n != "self" and n not in passed_on and self._can_be_given(n)]
         if not names:
             return
 

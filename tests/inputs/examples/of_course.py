@@ -130,3 +130,7 @@ CHANGES = {
     "training.fit": {"optimizer", "loss"},
 }
 LONG = {"training.fit": {"steps"}}
+PASSED_ON = {
+    **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
+    "tensors.predict": {"time"},
+}

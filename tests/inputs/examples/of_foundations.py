@@ -4,11 +4,8 @@ import numpy as np
 import torch
 from examples.values import law, normal, normal64
 
-_MATRIX = np.array([[3.0, 1.0], [1.0, 2.0]])
-
-
 def _quadratic():
-    return dict(matvec=lambda x: _MATRIX @ x, b=np.array([1.0, -2.0]), tol=1e-8, maxiter=5)
+    return dict(matvec=lambda x: np.arange(1, 1 + len(x)) * x, b=np.array([1.0, -2.0]), tol=1e-8, maxiter=5)
 
 
 EXAMPLES = {

@@ -15,8 +15,15 @@ from lib.generative.rates import AbsorbingRates
 MASK = 4
 
 
+class _Halves(nn.Module):
+    """A network for inputs of every shape."""
+
+    def forward(self, kept):
+        return torch.cat([0.5 * kept, -kept], 1)
+
+
 def _coupling():
-    return Coupling(4, linear(2, 4))
+    return Coupling(4, _Halves())
 
 
 def _act_norm():
@@ -187,4 +194,13 @@ LONG = {
     "solvers.langevin": {"steps"},
     "solvers.langevin_states": {"steps"},
     "solvers.predictor_corrector": {"corrections"},
+}
+_OVERFLOW = "products of huge numbers overflow, which the docstring leaves to the caller"
+NAN = {
+    **{f"bijections.{name}": _OVERFLOW for name in (
+        "Coupling.forward", "Coupling.inverse", "InvertibleLinear.forward", "InvertibleLinear.inverse", "Flow.forward",
+        "Flow.inverse", "Flow.log_density", "ActNorm.forward", "ActNorm.inverse",
+    )},
+    "networks.ResidualMLP.forward": _OVERFLOW,
+    "networks.ResidualBlock.forward": _OVERFLOW,
 }

@@ -19,7 +19,7 @@ def _rows():
 
 
 def _signs():
-    return np.where(_rows()[:, 0] > 0, 1, -1)
+    return np.where(_rows().sum(1) > 0, 1, -1)
 
 
 def _tree():
@@ -27,7 +27,7 @@ def _tree():
 
 
 def _stump(X, y, w):
-    return lambda Z: np.where(Z[:, 0] > 0.5, 1, -1)
+    return lambda Z: np.where(Z.sum(1) > 0.5, 1, -1)
 
 
 def _muon():
@@ -68,3 +68,4 @@ LONG = {
     "muon.newton_schulz": {"steps"},
 }
 NAN = dict.fromkeys(("boosting.boost", "trees.Node", "trees.grow_tree"), "a leaf has no threshold")
+PASSED_ON = {"adam.adam_path": {"options"}, "boosting.boost": {"tree"}}

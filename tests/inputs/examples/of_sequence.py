@@ -147,3 +147,12 @@ LONG = {
     "transformer.Cache": {"depth"},
     "transformer.Transformer": {"depth"},
 }
+_OVERFLOW = "products of huge numbers overflow, which the docstring leaves to the caller"
+NAN = dict.fromkeys(
+    (
+        "attention.attend", "gau.GAU.forward", "linear_attention.causal_sums", "linear_attention.LinearAttention.forward",
+        "moe.SwiGLU.forward", "moe.MixtureOfExperts.forward", "ssm.Mamba.forward", "transformer.Attention.forward",
+        "transformer.MLP.forward", "transformer.Block.forward", "linear_attention.ratio", "linear_attention.with_ones",
+    ),
+    _OVERFLOW,
+)

@@ -36,3 +36,4 @@ EXAMPLES = {
 EXEMPT = {"processes.on_processes": "each call starts processes, which takes seconds; tests/systems/test_processes.py tries it"}
 CHANGES = {"precision.LossScaler": {"self", "optimizer"}}
 LONG = {"checkpointing.fewest_forward_steps": {"steps", "snapshots"}, "checkpointing.most_steps": {"snapshots", "sweeps"}}
+PASSED_ON = {"checkpointing.checkpoint": {"inputs"}, "checkpointing.checkpoint_sequential": {"x"}}
