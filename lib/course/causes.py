@@ -16,7 +16,7 @@ def cause(error: Exception, function: Callable, args: tuple, kwargs: dict) -> Ex
     """
     if isinstance(error, ValueError) and " must " in str(error):
         return None
-    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    given: dict = inspect.signature(function).bind(*args, **kwargs).arguments
     for name, value in given.items():
         for item in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(item, int) and not -LARGEST <= item <= LARGEST:

@@ -64,6 +64,8 @@ def found_in(windows: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     if windows.ndim != 2 or text.ndim != 1:
         raise ValueError(f"expected windows (batch, length) and text (N,), got {tuple(windows.shape)}, {tuple(text.shape)}")
     for name, codes in (("windows", windows), ("text", text)):
+        if codes.is_complex():
+            raise ValueError(f"{name} must hold integers from 0 to 255, got {codes.dtype}")
         if codes.is_floating_point() or codes.numel() and not 0 <= codes.min() <= codes.max() <= 255:
             raise ValueError(f"{name} must hold integers from 0 to 255, got {codes.dtype} from {codes.min()} to {codes.max()}")
     whole = bytes(text.tolist())

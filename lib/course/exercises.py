@@ -22,19 +22,19 @@ class NotAttempted(Exception):
 
 
 def require(condition: bool, counterexample: str) -> None:
-    """Inside a checker: refuse the attempt, showing `counterexample`, unless `condition` holds."""
+    """Inside a checker: refuse the attempt with a `NotYet`, showing `counterexample`, unless `condition` holds."""
     if not condition:
         raise NotYet(counterexample)
 
 
 @checked_after_errors
 def same(got, want, case: str, atol: float) -> None:
-    """Inside a checker: refuse an answer that is not within `atol` of `want` everywhere, in shape and value.
+    """Inside a checker: refuse with a `NotYet` an answer that is not within `atol` of `want` everywhere, in shape and value.
 
     `case` begins the counterexample, for instance "For n = 3". Numbers, tensors, arrays and lists are compared; an entry
     that is NaN or infinite is refused. The values are shown with as many digits as it takes to tell them apart.
     """
-    left, right = _array(got), _array(want)
+    left, right = (_array(value, name) for name, value in (("got", got), ("want", want)))
     require(left.shape == right.shape, f"{case}, your answer has shape {left.shape}; expected {right.shape}.")
     if not left.size:
         return
@@ -81,7 +81,10 @@ class Checker:
 
     @checked_after_errors
     def prove(self, solution: Callable, wrong: Mapping[str, Callable]) -> None:
-        """Show that the solution is accepted and that each wrong answer is rejected; raise if not."""
+        """Show that the solution is accepted and that each wrong answer is rejected.
+
+        Otherwise the checker's `NotYet` or `NotAttempted` comes out, or an `AssertionError` names the wrong answer.
+        """
         if not wrong:
             raise ValueError(f"exercise {self.number}: give at least one wrong answer, the commonest")
         self._judge(solution, [])
@@ -125,11 +128,13 @@ class Checker:
             raise NotYet(f"Your answer cannot be compared: {type(error).__name__}: {error}") from error
 
 
-def _array(value) -> np.ndarray:
+def _array(value, name: str = "an answer") -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = value.double().numpy() if value.is_floating_point() else value.numpy()
     array = np.asarray(value)
+    if array.dtype.kind in "SUO" and not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
+        raise TypeError(f"{name} must be numbers, got {value!r}")
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 

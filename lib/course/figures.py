@@ -83,7 +83,10 @@ def contours(
         if not (isinstance(ends, tuple) and len(ends) == 2 and all(map(np.isreal, ends)) and np.isfinite(ends).all()):
             raise ValueError(f"{name} must be two finite numbers, got {ends}")
     x, y = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
-    axes.contour(x, y, function(x, y), levels=levels, linewidths=0.7, alpha=0.8)
+    heights = function(x, y)
+    if np.shape(heights) != x.shape:
+        raise ValueError(f"function must return an array of shape {x.shape}, got {np.shape(heights)}")
+    axes.contour(x, y, heights, levels=levels, linewidths=0.7, alpha=0.8)
     for name, path in paths.items():
         axes.plot(*np.asarray(path).T, marker="o", markersize=4, label=name)
     axes.set(xlim=xlim, ylim=ylim, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")

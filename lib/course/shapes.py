@@ -78,6 +78,8 @@ def checked(function):
 
 def checked_after_errors(function):
     """The same errors, but annotations are looked at only where the call has failed: for what every token passes."""
+    if not callable(function):
+        raise TypeError(f"function must be callable, got {function!r}")
     if not CHECKS:
         return function
     signature = inspect.signature(function)

@@ -73,6 +73,7 @@ def predict(network: Callable, x: Tensor, time: Tensor | float, name: str = "net
     return predicted
 
 
+@checked_after_errors
 def require_width(name: str, x: Tensor, width: int) -> None:
     """Refuse a tensor (…, width) whose last axis is of another size."""
     if not x.ndim or x.shape[-1] != width:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
 
 MOST_THREADS = 1024
@@ -58,8 +59,7 @@ def fit(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], step
     `loss` draws its own batch. A loss, or in the end a parameter, that is not finite raises a `FloatingPointError`.
     After an error, parameters, gradients and optimiser are what they were before the call.
     """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps}")
+    require_at_least("steps", steps, 0)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     before = [(parameter.detach().clone(), parameter.grad) for parameter in parameters]
     state = copy.deepcopy(optimizer.state_dict())

@@ -1,7 +1,5 @@
 """What all kinds of claims share: the control loop, the printed line, the recorded margin, and safe conversions."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -79,7 +77,11 @@ class Claim:
 @checked_after_errors
 def require_tolerance(number: int, name: str, value: float) -> None:
     """Refuse a tolerance that is infinite, NaN or negative."""
-    if not (math.isfinite(value) and value >= 0):
+    try:
+        fine = math.isfinite(value) and value >= 0
+    except (TypeError, OverflowError):
+        fine = False
+    if not fine:
         raise UselessCheck(f"({number}): {name} must be finite and not negative, got {value}")
 
 
@@ -102,7 +104,7 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
         value = (value.double() if value.is_floating_point() else value).numpy()
     try:
         array = np.array(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UselessCheck(f"({number}): expected numbers in a tensor, an array or a list, got {value!r}") from error
     if array.size == 0:
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
@@ -116,7 +118,7 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
     return array
 
 
-def as_expressions(number: int, value) -> sympy.Matrix:
+def as_expressions(number: int, value) -> "sympy.Matrix":
     """A sympy matrix from an expression, a sequence or a matrix; floats, NaN and infinities are refused."""
     import sympy
 

@@ -61,9 +61,11 @@ def boost(
         derivatives = loss(F.copy(), y.copy())
         if not isinstance(derivatives, tuple) or len(derivatives) != 2:
             raise ValueError(f"loss must return two arrays, g and h, got {type(derivatives).__name__}")
-        for values in derivatives:
-            require_finite("loss", values)
-        trees.append(_scaled(grow_tree(X, *derivatives, **tree), F.dtype.type(eta)))
+        try:
+            grown = grow_tree(X, *derivatives, **tree)
+        except ValueError as error:
+            raise ValueError(f"loss must return g and h, X and base must allow them, and **tree be its settings: {error}") from error
+        trees.append(_scaled(grown, F.dtype.type(eta)))
         F += predict_tree(trees[-1], X)
     return trees
 

@@ -99,7 +99,7 @@ def _of_error(target, error, names) -> tuple[str, str]:
         return "the answer has another shape than the signature says", where
     if not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error)) for name in names if name):
         return f"{kind} without an argument's name", where
-    if not re.search("must|expected|typecheck|violates|needs|undefined", str(error)):
+    if not re.search("must|expected|typecheck|violates|needs|undefined|contains|Unrecognized", str(error)):
         return f"{kind} without what was expected", where
     return CLEAR, ""
 
@@ -160,7 +160,7 @@ def restore(world: dict) -> None:
 
 def leaves(value, depth: int = 0):
     """The numbers in a value: tensors, arrays, floats."""
-    if isinstance(value, (torch.Tensor, np.ndarray, int, float, complex)):
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic, int, float, complex)):
         yield value
     elif isinstance(value, nn.Module):
         yield from value.parameters()

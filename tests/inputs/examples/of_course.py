@@ -62,6 +62,7 @@ EXAMPLES = {
     "arithmetic.arithmetic": lambda: dict(
         operation=torch.ops.aten.add.Tensor, args=(normal(2), normal(2)), kwargs={}, result=normal(2)
     ),
+    "causes.cause": lambda: dict(error=RuntimeError("size"), function=_checked, args=(2**70,), kwargs={}),
     "claims.symbolic": lambda: dict(number=1, lhs=(_x() + 1) ** 2, rhs=_x() ** 2 + 2 * _x() + 1, what="a square"),
     "claims.exact": lambda: dict(number=1, got=[1.0, 2.0], want=[1.0, 2.0], atol=1e-12, what="a", unlike={"b": [1.0, 3.0]}),
     "claims.statistical": lambda: dict(
@@ -97,6 +98,7 @@ EXAMPLES = {
     "ranges.require_signs": lambda: dict(name="y", values=np.array([1.0, -1.0])),
     "ranges.own_array": lambda: dict(name="y", values=np.array([1.0, -1.0]), shape=(2,)),
     "shapes.checked": lambda: dict(function=_checked),
+    "shapes.checked_after_errors": lambda: dict(function=_checked),
     "shapes.judged": lambda: dict(function=_checked),
     "slips.slip": lambda: dict(function=_double, right="2", wrong="3"),
     "source.show": lambda: dict(function=_double),
@@ -106,6 +108,7 @@ EXAMPLES = {
     "tensors.require_tokens": lambda: dict(tokens=tokens(2, 3), count=5),
     "tensors.require_law": lambda: dict(name="x", rows=normal(2, 3).softmax(-1)),
     "tensors.predict": lambda: dict(network=lambda x, t: x * t, x=normal(2, 3), time=0.5),
+    "tensors.require_width": lambda: dict(name="x", x=normal(2, 3), width=3),
     "tensors.kind": lambda: dict(value=normal(2, 3)),
     "tensors.per_row": lambda: dict(name="t", values=normal(2), x=normal(2, 3)),
     "training.fit": _fit,
@@ -128,9 +131,12 @@ CHANGES = {
     "figures.contours": {"axes"},
     "figures.animation": {"frames"},
     "training.fit": {"optimizer", "loss"},
+    **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
 }
 LONG = {"training.fit": {"steps"}}
 PASSED_ON = {
     **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
+    "arithmetic.arithmetic": {"args", "kwargs", "result"},
+    "causes.cause": {"args", "kwargs"},
     "tensors.predict": {"time"},
 }

@@ -62,10 +62,9 @@ EXAMPLES = {
 CHANGES = {"muon.Muon.step": {"self"}}
 LONG = {
     "adam.adam_path": {"steps"},
-    "boosting.boost": {"rounds", "tree"},
+    "boosting.boost": {"rounds"},
     "ensembles.adaboost": {"T"},
     "linear_units.cover_count": {"N", "d"},
     "muon.newton_schulz": {"steps"},
 }
 NAN = dict.fromkeys(("boosting.boost", "trees.Node", "trees.grow_tree"), "a leaf has no threshold")
-PASSED_ON = {"adam.adam_path": {"options"}, "boosting.boost": {"tree"}}
