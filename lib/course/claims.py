@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import special
 
-from lib.course.shapes import checked_after_errors
 from lib.course.slips import slip
 from lib.course.verify import (
     Claim,
@@ -20,6 +19,7 @@ from lib.course.verify import (
     UselessCheck,
     as_array,
     as_expressions,
+    require_controls,
     require_shape,
     require_tolerance,
     worst,
@@ -37,7 +37,6 @@ FARTHEST_FROM_POWER_LAW = 1.5
 UNDERFLOW_Z = 40.0
 
 
-@checked_after_errors
 def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] = {}) -> None:
     """The difference of two sympy expressions, or of two matrices of one shape, simplifies to zero.
 
@@ -58,7 +57,6 @@ def symbolic(number: int, lhs, rhs, *, what: str, unlike: Mapping[str, object] =
     Claim(number, "symbolic", "difference 0", what, unlike).verify(compare, lhs, 0.0)
 
 
-@checked_after_errors
 def exact(
     number: int,
     got: ArrayLike,
@@ -107,7 +105,6 @@ def exact(
     Claim(number, "exact", threshold, what, unlike).verify(compare, got, 1.0)
 
 
-@checked_after_errors
 def statistical(
     number: int,
     samples: ArrayLike,
@@ -126,8 +123,11 @@ def statistical(
     `probabilities` of the outcomes 0, 1, … (chi-square test). A control in `unlike` is another reference of the same
     kind; one in `unlike_samples` is what a biased method would have drawn. At least one control is needed.
     """
+    for controls in (unlike, unlike_samples):
+        require_controls(number, controls)
     if set(unlike) & set(unlike_samples):
         raise UselessCheck(f"({number}): two controls have one name: {sorted(set(unlike) & set(unlike_samples))}")
+    require_tolerance(number, "z", z)
     if not 0 < z <= HIGHEST_Z:
         raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z:g}")
     tests = [(mean, _mean_test), (cdf, _kolmogorov_smirnov_test), (probabilities, _chi_square_test)]
@@ -144,7 +144,6 @@ def statistical(
     claim.verify(lambda case: test(number, *case), (draws, reference), z)
 
 
-@checked_after_errors
 def order(
     number: int,
     sizes: ArrayLike,
@@ -162,6 +161,7 @@ def order(
     require_tolerance(number, "tol", tol)
     if tol >= 0.5:
         raise UselessCheck(f"({number}): tol must be below 0.5 to tell neighbouring orders apart, got {tol:g}")
+    exponent = float(as_array(number, exponent))
     x = as_array(number, sizes)
     if x.ndim != 1 or len(np.unique(x)) < 3 or np.any(x <= 0) or x.max() < 4 * x.min():
         raise UselessCheck(f"({number}): sizes must be three positive numbers or more that span a factor of 4, got {x}")
@@ -180,7 +180,6 @@ def order(
     Claim(number, "order", f"exponent {exponent:g} ± {tol:g}", what, unlike).verify(compare, values, tol)
 
 
-@checked_after_errors
 def bound(
     number: int,
     smaller: ArrayLike,
@@ -209,7 +208,6 @@ def bound(
     Claim(number, "bound", threshold, what, unlike).verify(compare, larger, slack)
 
 
-@checked_after_errors
 def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unlike: Mapping[str, ArrayLike] = {}) -> None:
     """A count (operations, bytes, evaluations) equals its formula in whole numbers. A control stands in for `formula`."""
     left = as_array(number, counted)
@@ -226,14 +224,14 @@ def cost(number: int, counted: ArrayLike, formula: ArrayLike, *, what: str, unli
     Claim(number, "cost", "equal", what, unlike).verify(compare, formula, 0.0)
 
 
-@checked_after_errors
 def measured(number: int, effect: float, *, at_least: float, what: str, unlike: Mapping[str, float]) -> None:
     """An experiment's effect reaches `at_least` on this run's seed.
 
     A control stands in for `effect`: what the same experiment gives when the mistake is made (trained the wrong way round,
     judged on the training rows), not arithmetic on the result.
     """
-    if not (math.isfinite(at_least) and at_least > 0):
+    require_tolerance(number, "at_least", at_least)
+    if not at_least > 0:
         raise UselessCheck(f"({number}): at_least must be positive and finite, got {at_least}")
     claim = Claim(number, "measured", f"at least {at_least:g}", what, unlike)
 

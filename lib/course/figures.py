@@ -123,7 +123,8 @@ def image_grid(
 def animation(frames: Sequence[Figure], seconds: float) -> Image:
     """Join figures into a looping APNG of `seconds` in total; the first frame must make sense as a still."""
     if len(frames) < 2 or not 0 < seconds <= LONGEST_ANIMATION:
-        raise ValueError(f"frames must be two or more and seconds positive: expected two frames or more in at most {LONGEST_ANIMATION:g} s, got {len(frames)} in {seconds} s")
+        came = f"{len(frames)} in {seconds} s"
+        raise ValueError(f"frames must be two or more, and seconds in (0, {LONGEST_ANIMATION:g}], got {came}")
     pictures = []
     for figure in frames:
         buffer = io.BytesIO()

@@ -41,15 +41,15 @@ def checked(function):
     `lib.course.causes` finds it, and after any error a random generator among the arguments is where it was. Without
     jaxtyping and beartype it returns the function as it is.
     """
-    if not callable(function):
+    if not callable(function) and not isinstance(function, property):
         raise TypeError(f"function must be callable, got {function!r}")
     if not CHECKS:
         return function
-    tests, answer = plan(function), _rewound(function)
+    tests, answer = plan(function), _rewound(function, function)
+    judge = functools.cache(lambda: _explained(_rewound(judged(function), function), function))
     if tests is None:
-        return judged(_explained(answer))
+        return judged(function) if isinstance(function, property) else judge()
     sizes_of, is_fine = tests
-    judge = functools.cache(lambda: judged(_explained(answer)))
 
     @functools.wraps(function)
     def planned(*args, **kwargs):
@@ -98,7 +98,7 @@ def checked_after_errors(function):
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if not (isinstance(error, ValueError) and " must " in str(error)):
+            if not _is_ours(error):
                 judge()(*args, **kwargs)
             _explain(error, function, args, kwargs)
             raise
@@ -108,16 +108,26 @@ def checked_after_errors(function):
 
 def _explain(error, function, args, kwargs):
     """Raise what names the argument that made a call fail, if it can be found and the error is not lib's own."""
+    if _is_ours(error) and not hasattr(error, "of_torch"):
+        return
     if better := cause(error, function, args, kwargs):
+        better.of_torch = True  # a function further out may give the argument the name that its caller knows
         raise better from error
 
 
-def _explained(function):
+def _is_ours(error):
+    """Whether `lib` itself raised an error, which says what must be."""
+    if type(error).__module__.startswith(("lib.", "jaxtyping")):
+        return True
+    return isinstance(error, (ValueError, TypeError)) and " must " in str(error) and "argument" not in str(error)
+
+
+def _explained(answer, function):
     @functools.wraps(function)
     def explained(*args, **kwargs):
         __tracebackhide__ = True
         try:
-            return function(*args, **kwargs)
+            return answer(*args, **kwargs)
         except Exception as error:
             _explain(error, function, args, kwargs)
             raise
@@ -125,11 +135,10 @@ def _explained(function):
     return explained
 
 
-def _rewound(function):
-    """The function, but after an error the random generators that it was given are where they were."""
-    annotations = [p.annotation for p in inspect.signature(function).parameters.values()]
-    if not any("Generator" in str(annotation) for annotation in annotations):
-        return function
+def _rewound(answer, function):
+    """What answers for the function, but after an error the random generators that it was given are where they were."""
+    if not any("Generator" in str(annotation) for annotation in getattr(function, "__annotations__", {}).values()):
+        return answer
 
     @functools.wraps(function)
     def rewound(*args, **kwargs):
@@ -137,7 +146,7 @@ def _rewound(function):
         generators = [value for value in (*args, *kwargs.values()) if type(value).__name__ == "Generator"]
         states = [g.get_state() if hasattr(g, "get_state") else g.bit_generator.state for g in generators]
         try:
-            return function(*args, **kwargs)
+            return answer(*args, **kwargs)
         except Exception:
             for generator, state in zip(generators, states, strict=True):
                 if hasattr(generator, "set_state"):
@@ -153,7 +162,7 @@ def judged(function):
     """The function with every call checked by jaxtyping and beartype themselves."""
     from beartype import BeartypeConf, beartype
 
-    if not callable(function) or getattr(function, "__name__", "") == "<lambda>":
+    if not isinstance(function, property) and (not callable(function) or getattr(function, "__name__", "") == "<lambda>"):
         raise TypeError(f"function must be callable and have a name, got {function!r}")
 
     def without_draws(annotated):

@@ -1,9 +1,10 @@
 """What all kinds of claims share: the control loop, the printed line, the recorded margin, and safe conversions."""
 
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +38,7 @@ class Claim:
     def __init__(self, number: int, kind: str, threshold: str, what: str, controls: Mapping[str, object]):
         if type(number) is not int or number < 1:
             raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
+        require_controls(number, controls)
         for words in (what, *controls):
             if not is_plain(words):
                 raise UselessCheck(f"({number}): a text must be one plain line without ' · ', '; ' and '✓', got {words!r}")
@@ -75,13 +77,16 @@ class Claim:
 
 
 @checked_after_errors
+def require_controls(number: int, controls: Mapping[str, object]) -> None:
+    """Refuse controls that are not given by name."""
+    if not isinstance(controls, Mapping):
+        raise UselessCheck(f"({number}): controls must be a mapping from names, got {type(controls).__name__}")
+
+
+@checked_after_errors
 def require_tolerance(number: int, name: str, value: float) -> None:
     """Refuse a tolerance that is infinite, NaN or negative."""
-    try:
-        fine = math.isfinite(value) and value >= 0
-    except (TypeError, OverflowError):
-        fine = False
-    if not fine:
+    if not (isinstance(value, Real) and 0 <= value <= sys.float_info.max):
         raise UselessCheck(f"({number}): {name} must be finite and not negative, got {value}")
 
 

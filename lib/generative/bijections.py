@@ -4,6 +4,8 @@ A bijection acts on x (batch, channels, …), vectors being channels alone, and 
 and log |det ∂z/∂x| (batch,), in nats; `inverse(z)` returns x and log |det ∂x/∂z|, minus that number. Forward leads
 from data to noise, so that log p(x) = log p_z(z) + log |det|; some papers and libraries write the other direction.
 Sources: NICE, arXiv 1410.8516; RealNVP, arXiv 1605.08803; Glow, arXiv 1807.03039.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 import math

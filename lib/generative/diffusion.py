@@ -48,7 +48,8 @@ class Schedule:
 
     def __post_init__(self):
         betas = self.betas
-        if not isinstance(betas, Tensor) or betas.ndim != 1 or not len(betas) or betas.dtype != torch.float64 or betas.is_meta:
+        right_kind = isinstance(betas, Tensor) and betas.dtype == torch.float64 and not betas.is_meta
+        if not right_kind or betas.ndim != 1 or not len(betas):
             came = f"{betas.dtype} with shape {kind(betas)}" if isinstance(betas, Tensor) else kind(betas)
             raise ValueError(f"betas must be a float64 tensor (T,), got {came}")
         betas = betas.clone()

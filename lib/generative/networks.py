@@ -1,4 +1,7 @@
-"""The small networks that the generative chapters train."""
+"""The small networks that the generative chapters train.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 import torch
 from torch import Tensor, nn

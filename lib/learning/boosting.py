@@ -64,7 +64,7 @@ def boost(
         try:
             grown = grow_tree(X, *derivatives, **tree)
         except ValueError as error:
-            raise ValueError(f"loss must return g and h, X and base must allow them, and **tree be its settings: {error}") from error
+            raise ValueError(f"loss, X, base and the settings of the tree must allow for one: {error}") from error
         trees.append(_scaled(grown, F.dtype.type(eta)))
         F += predict_tree(trees[-1], X)
     return trees

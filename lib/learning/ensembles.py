@@ -47,8 +47,8 @@ def adaboost(
         h = make_stump(X.copy(), y.copy(), w.copy())
         if not callable(h):
             raise ValueError(f"make_stump must return a hypothesis, got {type(h).__name__}")
-        predicted = _predicted("make_stump's hypothesis", h, X)
-        require_signs("a hypothesis' predictions", predicted)
+        predicted = _predicted("make_stump: a hypothesis", h, X)
+        require_signs("make_stump: a hypothesis' predictions", predicted)
         error = w[predicted != y].sum()
         if error == 0:
             return [h], np.ones(1)
@@ -71,7 +71,7 @@ def vote(
     if not 0 < len(hypotheses) == len(alphas):
         came = f"{len(hypotheses)} and {len(alphas)}"
         raise ValueError(f"hypotheses must be as many as alphas, and at least one, got {came}")
-    return sum(alpha * _predicted("hypotheses", h, X) for alpha, h in zip(alphas, hypotheses))
+    return sum(alpha * _predicted("hypotheses: a hypothesis", h, X) for alpha, h in zip(alphas, hypotheses))
 
 
 @checked

@@ -203,7 +203,7 @@ def generate_with_tree(
     _require_task(model, prompt, count, 0.0, None)
     depths, mask, parents = tree_depths(tree.parents), tree_mask(tree.parents), tree.parents.tolist()
     if kind(tree.ranks) != kind(depths) or tree.ranks.dtype != torch.int64 or tree.ranks.min() < 0:
-        raise ValueError(f"tree.ranks must be one whole number for each node, none negative, got {tree.ranks}")
+        raise ValueError(f"tree.ranks must be one for each node, int64, none negative, got {tree.ranks}")
     deepest, most = int(depths.max()), int(tree.ranks.max()) + 1
     cache, gained = model.new_cache(), [1]
     states = model.hidden(prompt[None].long(), cache=cache)[0]

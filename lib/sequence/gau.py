@@ -1,4 +1,7 @@
-"""The gated attention unit, and attention in chunks: squares of a ReLU within each, sums of k vᵀ across them."""
+"""The gated attention unit, and attention in chunks: squares of a ReLU within each, sums of k vᵀ across them.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 from typing import Literal
 
@@ -127,7 +130,7 @@ class GAU(nn.Module):
     Source: arXiv 2202.10447, sections 2.2 and 3.2.
     """
 
-    @checked
+    @checked_after_errors
     def __init__(
         self,
         width: int,

@@ -1,4 +1,7 @@
-"""Attention without a softmax: features of queries and keys, whose sums a causal model carries along."""
+"""Attention without a softmax: features of queries and keys, whose sums a causal model carries along.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 from collections.abc import Callable
 

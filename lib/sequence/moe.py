@@ -3,6 +3,8 @@
 Sources: Lepikhin et al. 2020, arXiv 2006.16668 (GShard); Fedus et al. 2021, arXiv 2101.03961 (Switch); Zoph et al.
 2022, arXiv 2202.08906 (the z-loss); Jiang et al. 2024, arXiv 2401.04088 (Mixtral); Wang et al. 2024, arXiv 2408.15664
 (balance by a bias); DeepSeek-AI 2024, arXiv 2412.19437 (DeepSeek-V3).
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Callable

@@ -66,7 +66,7 @@ class Rotation:
     """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks."""
 
     @checked_after_errors
-    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype):
+    def __init__(self, angles: Float[Tensor, "... pairs"], layout: Layout, dtype: torch.dtype):
         self.pairs, self.layout, self.dtype = angles.shape[-1], layout, working_dtype(dtype)
         cos, sin = angles.double().cos().to(self.dtype), angles.double().sin().to(self.dtype)
         if layout == "interleaved":
@@ -100,7 +100,7 @@ class StretchedRotation(Rotation):
     """A rotation whose results are multiplied by `magnitude`, at no cost for a vector: scores get its square."""
 
     @checked_after_errors
-    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype, magnitude: float):
+    def __init__(self, angles: Float[Tensor, "... pairs"], layout: Layout, dtype: torch.dtype, magnitude: float):
         super().__init__(angles, layout, dtype)
         if layout == "interleaved":
             self.phase = magnitude * self.phase

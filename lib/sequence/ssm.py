@@ -1,4 +1,7 @@
-"""State space models: HiPPO's matrices, discretisation, the scan of a linear recurrence, and Mamba's mixer."""
+"""State space models: HiPPO's matrices, discretisation, the scan of a linear recurrence, and Mamba's mixer.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 import math
 from typing import Literal

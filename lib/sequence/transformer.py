@@ -5,6 +5,7 @@ A mixer is called as `mixer(x, context, cache)` and returns the shape of x:
     context  a `Context`: where the tokens stand and whom each may see, the same object for all layers
     cache    None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far: it stores new
              tensors and never writes into those that it finds, so that a refused call leaves no trace
+Values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from lib.course.ranges import require_at_least, require_positive
+from lib.course.ranges import require_at_least, require_in, require_positive
 from lib.course.shapes import Bool, Float, Int, Real, checked, checked_after_errors
 from lib.course.tensors import kind, require_finite_entries, require_tokens, require_width
 from lib.sequence.attention import attend, causal_mask, softmax_mask
@@ -56,8 +57,8 @@ class Cache:
             return new
         batch = max(len(self.positions), len(new))
         if not {len(self.positions), len(new)} <= {1, batch}:
-            found = f"the cache holds positions for a batch of {len(self.positions)}, got a batch of {len(new)}"
-            raise ValueError(f"new must have the cache's batch, or 1: {found}")
+            held = len(self.positions)
+            raise ValueError(f"new must fit: the cache holds positions for a batch of {held}, got a batch of {len(new)}")
         return torch.cat([self.positions.expand(batch, -1), new.expand(batch, -1)], 1)
 
 
@@ -122,8 +123,7 @@ def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) ->
         held, sizes, added = cache[name], list(cache[name].shape), list(new.shape)
         if len(held) != len(new):
             raise ValueError(f"new must fit: the cache holds {name} for a batch of {len(held)}, got a batch of {len(new)}")
-        if not -new.ndim <= dim < new.ndim:
-            raise ValueError(f"dim must be one of {new.ndim} dimensions, got {dim}")
+        require_in("dim", dim, -new.ndim, new.ndim - 1)
         sizes[dim] = added[dim] = None
         if sizes != added:
             raise ValueError(f"new must fit along dim: the cache holds {name} of shape {kind(held)}, got {kind(new)}")
@@ -173,10 +173,8 @@ class MLP(nn.Module):
     @checked
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
-        hidden = 4 * width if hidden is None else hidden
-        for name, size in (("width", width), ("hidden", hidden)):
-            require_at_least(name, size, 1)
-        self.width = width
+        hidden, self.width = 4 * width if hidden is None else hidden, width
+        require_at_least("width and hidden", min(width, hidden), 1)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 

@@ -127,7 +127,7 @@ def probe(
     """
     if len(shape) != 3:
         raise ValueError(f"shape must be channels, height and width, got {shape}")
-    for name, count in zip(("channels", "height", "width"), shape, strict=True):
+    for name, count in zip(("shape's channels", "shape's height", "shape's width"), shape, strict=True):
         require_whole(name, count, 1)
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
     units = _transparent(network)(image.requires_grad_())

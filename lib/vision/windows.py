@@ -2,6 +2,8 @@
 
 Tokens lie on a grid, channels last: (batch, height, width, channels). A window is M by M of them, its tokens in rows.
 Source of all: Liu et al., Swin Transformer, arXiv 2103.14030.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from torch.nn.functional import gelu
 
 from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Bool, Float, Int64, Real, checked
-from lib.course.tensors import working_dtype
+from lib.course.tensors import require_width, working_dtype
 from lib.sequence.attention import attend
 
 
@@ -97,6 +99,7 @@ class WindowAttention(nn.Module):
         self, x: Float[Tensor, "windows tokens channels"], mask: Bool[Tensor, "masks tokens tokens"] | None = None
     ) -> Float[Tensor, "windows tokens channels"]:
         """Of windows, and of masks for those of one image; the windows of an image follow each other."""
+        require_width("x", x, self.out.in_features)
         if x.shape[1] != self.M**2:
             raise ValueError(f"x must have windows of {self.M**2} tokens, got {x.shape[1]}")
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -124,6 +127,7 @@ class SwinBlock(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch height width channels"]:
+        require_width("x", x, self.fc1.in_features)
         height, width = x.shape[1:3]
         windows = window_partition(self.norm1(x), self.M, self.shift)
         mask = _mask(height, width, self.M, self.shift, x.device) if self.shift else None
@@ -143,8 +147,9 @@ class PatchMerging(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch rows columns merged"]:
+        require_width("x", x, self.reduction.in_features // 4)
         if x.shape[1] % 2 or x.shape[2] % 2:
-            raise ValueError(f"height and width must be even, got {x.shape[1]} and {x.shape[2]}")
+            raise ValueError(f"x must be of even size: height and width must be even, got {x.shape[1]} and {x.shape[2]}")
         four = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.reduction(self.norm(torch.cat(four, -1)))
 

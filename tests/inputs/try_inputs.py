@@ -88,7 +88,10 @@ class Trial:
         return self._allowed(argument, value)
 
     def _allowed(self, argument: str, value) -> list[Spoiler]:
-        return [s for s in spoilers(value) if not (argument in self.long and s.name[:3].isdecimal())]
+        found = [s for s in spoilers(value) if not (argument in self.long and s.name[:3].isdecimal())]
+        if self.target.parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL:
+            return [s for s in found if isinstance(s.spoil(value), (list, tuple))]
+        return found
 
     def _call(self, sizes, seed: int, argument: str = "", number: int = 0) -> None:
         arguments, spoiler, expected = self._arguments(sizes, seed, argument), None, None

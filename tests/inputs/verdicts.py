@@ -1,7 +1,7 @@
 """What became of one call: a right answer, a clear error, or a fault."""
 
 import contextlib
-import copy
+import inspect
 import io
 import math
 import random
@@ -81,7 +81,8 @@ def _names(target, arguments) -> list[str]:
     """What a message may call an argument: its name or, for a check of others' arguments, the name that it was given."""
     fields = [field for value in arguments.values() for field in getattr(value, "_fields", ())]
     given = [value for name, value in arguments.items() if name == "name" and isinstance(value, str)]
-    return [*target.parameters, *fields, *given, *(arguments["arguments"] if isinstance(arguments.get("arguments"), dict) else ())]
+    of_owner = inspect.signature(target.owner).parameters if target.owner else ()
+    return [*target.parameters, *of_owner, *fields, *given, *(arguments["arguments"] if isinstance(arguments.get("arguments"), dict) else ())]
 
 
 def _of_error(target, error, names) -> tuple[str, str]:

@@ -115,6 +115,7 @@ EXAMPLES = {
     "verify.Claim": lambda: dict(number=1, kind="exact", threshold="0", what="one", controls={"two": 2.0}),
     "verify.Claim.verify": lambda: dict(self=_claim(), compare=lambda value: (value, "one"), value=0.0, allowance=0.5),
     "verify.require_tolerance": lambda: dict(number=1, name="atol", value=0.1),
+    "verify.require_controls": lambda: dict(number=1, controls={"two": 2.0}),
     "verify.require_shape": lambda: dict(number=1, array=np.zeros((2, 3)), shape=(2, 3)),
     "verify.as_array": lambda: dict(number=1, value=normal(2, 3), kinds="iuf"),
     "verify.as_expressions": lambda: dict(number=1, value=[_x(), _x() + 1]),

@@ -74,4 +74,13 @@ EXAMPLES = {
     "windows.SwinTransformer.forward": lambda: dict(self=_swin(), images=normal(2, 3, 8, 8)),
 }
 LONG = {"receptive_field.Layer.same": set(), "windows.SwinTransformer": {"depths"}}
-NAN = {"detection.evaluate": "a class without objects has no average precision"}
+NAN = {
+    "detection.evaluate": "a class without objects has no average precision",
+    **dict.fromkeys(
+        [f"windows.{n}" for n in (
+            "WindowAttention.forward", "SwinBlock.forward", "PatchMerging.forward", "SwinTransformer.features",
+            "SwinTransformer.forward",
+        )],
+        "products of huge numbers overflow, which the docstring leaves to the caller",
+    ),
+}
