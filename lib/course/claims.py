@@ -101,7 +101,7 @@ def exact(
         at = worst(shares)
         return float(shares[at]), f"expected {right[at]} within {allowed[at]:g}, got {left[at]} at index {at}"
 
-    threshold = " + ".join([f"{atol:g}"] * (atol > 0 or not rtol) + [f"{rtol:g} relative"] * (rtol > 0))
+    threshold = " + ".join([f"{atol:g}"] * bool(atol > 0 or not rtol) + [f"{rtol:g} relative"] * bool(rtol > 0))
     Claim(number, "exact", threshold, what, unlike).verify(compare, got, 1.0)
 
 

@@ -98,7 +98,7 @@ def checked_after_errors(function):
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if not _is_ours(error):
+            if not _is_ours(error) or type(error).__module__.startswith("jaxtyping"):
                 judge()(*args, **kwargs)
             _explain(error, function, args, kwargs)
             raise
@@ -119,7 +119,7 @@ def _is_ours(error):
     """Whether `lib` itself raised an error, which says what must be."""
     if type(error).__module__.startswith(("lib.", "jaxtyping")):
         return True
-    return isinstance(error, (ValueError, TypeError)) and " must " in str(error) and "argument" not in str(error)
+    return isinstance(error, (ValueError, TypeError)) and " must " in str(error) and ", got " in str(error)
 
 
 def _explained(answer, function):

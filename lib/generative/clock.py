@@ -26,7 +26,9 @@ def shown(values: Tensor) -> str:
 
 
 @checked_after_errors
-def combine(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
+def combine(
+    a: Tensor, x: Float[Tensor, "batch *shape"], b: Tensor, y: Float[Tensor, "batch *shape"]
+) -> Float[Tensor, "batch *shape"]:
     """a x + b y in the dtype of x, at least float32 in between; a and b are numbers, or one for each row."""
     wide = working_dtype(x.dtype)
     a, b = per_row("t", a, x).to(wide), per_row("t", b, x).to(wide)

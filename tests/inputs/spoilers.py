@@ -174,7 +174,7 @@ def _of_function(function) -> Iterator[Spoiler]:
         def overwriting(*args, **kwargs):
             result = f(*args, **kwargs)
             if isinstance(result, (torch.Tensor, np.ndarray)):
-                result = result * 1
+                result = result.clone() if isinstance(result, torch.Tensor) else result.copy()
             for value in args:
                 if isinstance(value, torch.Tensor) and not value.requires_grad and value.numel():
                     value.zero_()

@@ -138,6 +138,7 @@ LONG = {"training.fit": {"steps"}}
 PASSED_ON = {
     **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
     "arithmetic.arithmetic": {"args", "kwargs", "result"},
-    "causes.cause": {"args", "kwargs"},
+    "causes.cause": {"function", "args", "kwargs"},
+    "verify.Claim.verify": {"value"},
     "tensors.predict": {"time"},
 }
