@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 LARGEST = 2**63 - 1  # of torch's whole numbers
+_OF_SIZES = re.compile("size|shape|dimension|tuple index out of range")
 _OF_TYPES = re.compile("dtype|type|Float|Double|Half")
 
 
@@ -14,9 +15,12 @@ def cause(error: Exception, function: Callable, args: tuple, kwargs: dict) -> Ex
 
     These are whole numbers beyond int64, the largest number where one overflowed, tensors on the meta device, which hold
     no values, tensors on several devices and, where torch speaks of types, one whose precision is not that of the others
-    or, for a module's method, of the weights.
+    or, for a module's method, of the weights; where it speaks of sizes, all tensors are named.
     """
-    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    try:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+    except TypeError:  # too many or too few, which the error says
+        return None
     for name, value in given.items():
         for item in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(item, int) and not -LARGEST <= item <= LARGEST:
@@ -37,6 +41,12 @@ def cause(error: Exception, function: Callable, args: tuple, kwargs: dict) -> Ex
             return ValueError(f"{name} must lie on the device of {of}, {others[0].device}, got {tensor.device}")
         if precisions and tensor.is_floating_point() and tensor.dtype != precisions[0] and _OF_TYPES.search(str(error)):
             return TypeError(f"{name} must have the precision of {of}, {precisions[0]}, got {tensor.dtype}")
+    if "allocate" in str(error) or "Storage size" in str(error):  # there is no memory
+        return None
+    if tensors and isinstance(error, (RuntimeError, IndexError)) and _OF_SIZES.search(str(error)):
+        if not any(callable(value) for name, value in given.items() if name != "self"):  # whose error it may be
+            shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors)
+            return ValueError(f"{' and '.join(dict(tensors))} must be of sizes that fit, got {shapes}")
     return None
 
 

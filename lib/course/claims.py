@@ -5,7 +5,9 @@ A check prints one line, the same on every machine, or raises `ClaimFailed`. A c
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 import numpy as np
 import torch
@@ -127,9 +129,8 @@ def statistical(
         require_controls(number, controls)
     if set(unlike) & set(unlike_samples):
         raise UselessCheck(f"({number}): two controls have one name: {sorted(set(unlike) & set(unlike_samples))}")
-    require_tolerance(number, "z", z)
-    if not 0 < z <= HIGHEST_Z:
-        raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z:g}")
+    if not (isinstance(z, Real) and 0 < z <= HIGHEST_Z):
+        raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z}")
     tests = [(mean, _mean_test), (cdf, _kolmogorov_smirnov_test), (probabilities, _chi_square_test)]
     given = [(reference, test) for reference, test in tests if reference is not None]
     if len(given) != 1:
@@ -230,8 +231,7 @@ def measured(number: int, effect: float, *, at_least: float, what: str, unlike: 
     A control stands in for `effect`: what the same experiment gives when the mistake is made (trained the wrong way round,
     judged on the training rows), not arithmetic on the result.
     """
-    require_tolerance(number, "at_least", at_least)
-    if not at_least > 0:
+    if not (isinstance(at_least, Real) and 0 < at_least <= sys.float_info.max):
         raise UselessCheck(f"({number}): at_least must be positive and finite, got {at_least}")
     claim = Claim(number, "measured", f"at least {at_least:g}", what, unlike)
 

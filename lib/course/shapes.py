@@ -48,7 +48,7 @@ def checked(function):
     tests, answer = plan(function), _rewound(function, function)
     judge = functools.cache(lambda: _explained(_rewound(judged(function), function), function))
     if tests is None:
-        return judged(function) if isinstance(function, property) else judge()
+        return judge() if inspect.isfunction(function) else judged(function)
     sizes_of, is_fine = tests
 
     @functools.wraps(function)

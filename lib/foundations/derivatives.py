@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
-from torch.func import jvp, vmap
+from torch import Tensor, func
+from torch.func import vmap
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, checked
@@ -23,7 +23,7 @@ def directional_derivative(
         raise ValueError(f"v must be finite and not zero, got {v.tolist()}")
     v = v.double() / v.abs().max()  # for at other scales squares overflow or vanish
     unit = v / torch.linalg.vector_norm(v)
-    return jvp(_scalar(f), (x.clone(),), (unit.to(x.dtype),))[1]
+    return jvp(f, (x.clone(),), (unit.to(x.dtype),))[1]
 
 
 @checked
@@ -34,11 +34,11 @@ def direction_sweep(
     require_at_least("count", count, 1)
     angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).to(x.dtype)
-    return angles.to(x.dtype), vmap(lambda v: jvp(_scalar(f), (x.clone(),), (v,))[1])(directions)
+    return angles.to(x.dtype), vmap(lambda v: jvp(f, (x.clone(),), (v,))[1])(directions)
 
 
-def _scalar(f):
-    """f, or an error where it returns anything else than one real number in a tensor."""
+def jvp(f, primals, tangents):
+    """torch.func's jvp of a function that returns one real number in a tensor, and of no other."""
 
     def scalar(x):
         value = f(x)
@@ -46,4 +46,4 @@ def _scalar(f):
             raise ValueError(f"f must return a scalar tensor of real numbers, got {kind(value)}")
         return value
 
-    return scalar
+    return func.jvp(scalar, primals, tangents)

@@ -65,8 +65,7 @@ def apply_rope(
 class Rotation:
     """The rotation of pairs by given angles, worked out once for many vectors; `apply_rope` without its checks."""
 
-    @checked_after_errors
-    def __init__(self, angles: Float[Tensor, "... pairs"], layout: Layout, dtype: torch.dtype):
+    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype):
         self.pairs, self.layout, self.dtype = angles.shape[-1], layout, working_dtype(dtype)
         cos, sin = angles.double().cos().to(self.dtype), angles.double().sin().to(self.dtype)
         if layout == "interleaved":
@@ -74,19 +73,10 @@ class Rotation:
         else:
             self.cos, self.sin = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
-    @checked_after_errors
-    def __call__(self, x: Float[Tensor, "... dim"]) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         dim = x.shape[-1]
         if dim != 2 * self.pairs:
             raise ValueError(f"angles must hold {dim / 2:g} pairs for x of dim {dim}, got {self.pairs}")
-        try:
-            return self._turned(x)
-        except RuntimeError as error:
-            if "size of tensor" not in str(error) and "broadcast" not in str(error):
-                raise
-            raise ValueError(f"x must be of a shape that broadcasts with the angles, got {kind(x)}") from error
-
-    def _turned(self, x):
         if self.layout == "interleaved":
             turned = torch.view_as_real(_as_complex(x.to(self.dtype)) * self.phase).flatten(-2)
         elif x.ndim > 1 and x.shape[-2] > PIECE and not (x.requires_grad and torch.is_grad_enabled()):
@@ -94,6 +84,10 @@ class Rotation:
         else:
             turned = _turned(x.to(self.dtype), self.cos, self.sin)
         return turned.to(x.dtype)
+
+
+for _name in ("__init__", "__call__"):  # not as decorators, for a chapter shows the class
+    setattr(Rotation, _name, checked_after_errors(getattr(Rotation, _name)))
 
 
 class StretchedRotation(Rotation):

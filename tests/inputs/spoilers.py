@@ -100,7 +100,7 @@ def _of_tensor(t: torch.Tensor) -> Iterator[Spoiler]:
         yield Spoiler("all False", torch.zeros_like)
         yield Spoiler("all True", torch.ones_like)
         yield Spoiler("inverted", torch.logical_not)
-    yield Spoiler("of the other library", lambda t: t.numpy())
+    yield Spoiler("of the other library", lambda t: t.detach().numpy())
     yield Spoiler("a list", lambda t: t.tolist())
     yield from _constants(None, "word", 3, 0.5)
 
