@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lib.course.shapes import Float, Float64, checked_after_errors
+from lib.course.shapes import Float, Float64, Real, checked_after_errors
 from lib.course.tensors import per_row, working_dtype
 
 Time = float | Float[Tensor, "*rows"]
@@ -20,7 +20,7 @@ def in_clock(t: Time) -> Tensor:
 
 
 @checked_after_errors
-def shown(values: Tensor) -> str:
+def shown(values: Real[Tensor, "..."]) -> str:
     """A number, or the range of several, for an error's text."""
     return f"{values.item():g}" if values.ndim == 0 else f"{values.min().item():g} to {values.max().item():g}"
 

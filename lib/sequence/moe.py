@@ -222,7 +222,8 @@ class SwiGLU(nn.Module):
 
     @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
-        require_width("x", x, self.width)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         return self.down(silu(self.gate(x)) * self.up(x))
 
 
@@ -262,7 +263,8 @@ class MixtureOfExperts(nn.Module):
     @checked_after_errors
     def route(self, x: Float[Tensor, "... width"]) -> Routing:
         """The experts of each token and their weights, (…, k) each."""
-        require_width("x", x, self.width)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         try:
             return self.routing(self.router(x), self.k, self.bias)
         except ValueError:
@@ -271,7 +273,8 @@ class MixtureOfExperts(nn.Module):
 
     @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
-        require_width("x", x, self.width)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         tokens = x.reshape(-1, self.width)
         mixed = sparse_mixture(tokens, *self.route(tokens), self.gate, self.up, self.down).view(x.shape)
         return mixed if self.shared is None else mixed + self.shared(x)

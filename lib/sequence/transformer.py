@@ -155,7 +155,8 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        require_width("x", x, self.width)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, heads, length, dim)
         (q, k), v = context.rotate(qkv[:2]), qkv[2]
         grown = None if cache is None else dict(cache)
@@ -180,7 +181,8 @@ class MLP(nn.Module):
 
     @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
-        require_width("x", x, self.width)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         return self.down(gelu(self.up(x)))
 
 
@@ -191,7 +193,6 @@ class Block(nn.Module):
     def __init__(self, width: int, mixer: nn.Module, feed_forward: nn.Module | None):
         super().__init__()
         require_at_least("width", width, 1)
-        self.width = width
         self.mixer_norm, self.mixer = nn.LayerNorm(width), mixer
         self.feed_forward_norm = None if feed_forward is None else nn.LayerNorm(width)
         self.feed_forward = feed_forward
@@ -200,7 +201,6 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        require_width("x", x, self.width)
         x = x + _same_shape("mixer", self.mixer(self.mixer_norm(x), context, cache), x)
         if self.feed_forward is None:
             return x
