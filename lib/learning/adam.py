@@ -13,7 +13,10 @@ from lib.course.tensors import kind
 
 
 class AdamState(NamedTuple):
-    """The two moving averages, of the parameters' shape and at least in float32, and the number of steps taken."""
+    """The two moving averages, of the parameters' shape and at least in float32, and the number of steps taken.
+
+    The second is assumed not to be negative, as `adam_step` leaves it.
+    """
 
     mean: Tensor
     square: Tensor

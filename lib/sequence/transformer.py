@@ -141,8 +141,7 @@ class Attention(nn.Module):
     @checked
     def __init__(self, width: int, position: Position, heads: int = 4, scale: float | None = None):
         super().__init__()
-        require_at_least("heads", heads, 1)
-        require_at_least("width", width, 1)
+        require_at_least("width and heads", min(width, heads), 1)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
         if scale is not None:

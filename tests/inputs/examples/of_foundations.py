@@ -21,3 +21,4 @@ EXAMPLES = {
     ),
 }
 LONG = {"stochastic_approximation.robbins_monro": {"count"}}
+EXEMPT = {"derivatives.jvp": "torch's own under its name, called by the functions of the module alone"}

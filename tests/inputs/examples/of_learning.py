@@ -67,4 +67,7 @@ LONG = {
     "linear_units.cover_count": {"N", "d"},
     "muon.newton_schulz": {"steps"},
 }
-NAN = dict.fromkeys(("boosting.boost", "trees.Node", "trees.grow_tree"), "a leaf has no threshold")
+NAN = {
+    **dict.fromkeys(("boosting.boost", "trees.Node", "trees.grow_tree"), "a leaf has no threshold"),
+    "adam.adam_step": "the docstring assumes that the mean of squares in a state is not negative",
+}
