@@ -11,7 +11,7 @@ BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench faults audit reproducible
+.PHONY: help site read pdf test notebooks browser sweep mutants inputs contract chapter run lab publish links clean bench faults audit reproducible
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPT
 
 mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
 	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"
+
+inputs: .venv/.tests  ## try bad input on every public function of lib: [MODULE=lib.sequence.moe] [EXAMPLES=200]
+	@$(BIN)/python tests/inputs/try_inputs.py $(MODULE) --examples $(or $(EXAMPLES),200)
 
 bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
 	@$(BENCH)/checked_calls.py

@@ -5,7 +5,10 @@ The table is closed: an operation that is neither in it nor known to do no arith
 
 import torch
 
+from lib.course.shapes import checked_after_errors
 
+
+@checked_after_errors
 def arithmetic(operation: torch._ops.OpOverload, args: tuple, kwargs: dict, result) -> int:
     """The count of one call; `result` is what it returned. An unknown operation raises a `ValueError` with its name."""
     name = operation.overloadpacket.__name__.rstrip("_")

@@ -5,7 +5,9 @@ A check prints one line, the same on every machine, or raises `ClaimFailed`. A c
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from lib.course.verify import (
     UselessCheck,
     as_array,
     as_expressions,
+    require_controls,
     require_shape,
     require_tolerance,
     worst,
@@ -100,7 +103,7 @@ def exact(
         at = worst(shares)
         return float(shares[at]), f"expected {right[at]} within {allowed[at]:g}, got {left[at]} at index {at}"
 
-    threshold = " + ".join([f"{atol:g}"] * (atol > 0 or not rtol) + [f"{rtol:g} relative"] * (rtol > 0))
+    threshold = " + ".join([f"{atol:g}"] * bool(atol > 0 or not rtol) + [f"{rtol:g} relative"] * bool(rtol > 0))
     Claim(number, "exact", threshold, what, unlike).verify(compare, got, 1.0)
 
 
@@ -122,10 +125,12 @@ def statistical(
     `probabilities` of the outcomes 0, 1, … (chi-square test). A control in `unlike` is another reference of the same
     kind; one in `unlike_samples` is what a biased method would have drawn. At least one control is needed.
     """
+    for controls in (unlike, unlike_samples):
+        require_controls(number, controls)
     if set(unlike) & set(unlike_samples):
         raise UselessCheck(f"({number}): two controls have one name: {sorted(set(unlike) & set(unlike_samples))}")
-    if not 0 < z <= HIGHEST_Z:
-        raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z:g}")
+    if not (isinstance(z, Real) and 0 < z <= HIGHEST_Z):
+        raise UselessCheck(f"({number}): z must lie in (0, {HIGHEST_Z:g}], got {z}")
     tests = [(mean, _mean_test), (cdf, _kolmogorov_smirnov_test), (probabilities, _chi_square_test)]
     given = [(reference, test) for reference, test in tests if reference is not None]
     if len(given) != 1:
@@ -157,6 +162,7 @@ def order(
     require_tolerance(number, "tol", tol)
     if tol >= 0.5:
         raise UselessCheck(f"({number}): tol must be below 0.5 to tell neighbouring orders apart, got {tol:g}")
+    exponent = float(as_array(number, exponent))
     x = as_array(number, sizes)
     if x.ndim != 1 or len(np.unique(x)) < 3 or np.any(x <= 0) or x.max() < 4 * x.min():
         raise UselessCheck(f"({number}): sizes must be three positive numbers or more that span a factor of 4, got {x}")
@@ -225,7 +231,7 @@ def measured(number: int, effect: float, *, at_least: float, what: str, unlike: 
     A control stands in for `effect`: what the same experiment gives when the mistake is made (trained the wrong way round,
     judged on the training rows), not arithmetic on the result.
     """
-    if not (math.isfinite(at_least) and at_least > 0):
+    if not (isinstance(at_least, Real) and 0 < at_least <= sys.float_info.max):
         raise UselessCheck(f"({number}): at_least must be positive and finite, got {at_least}")
     claim = Claim(number, "measured", f"at least {at_least:g}", what, unlike)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lib.course.shapes import checked
+
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz0123456789.,:;'\"()[]{}<>=+-*/_#@!?%&|^~\\$`"
 TEXT_LENGTH = 400_000
 
@@ -39,6 +41,7 @@ def english_text() -> torch.Tensor:
     return torch.from_numpy(codes[:TEXT_LENGTH].copy())
 
 
+@checked
 def windows(text: torch.Tensor, batch: int, length: int, rng: np.random.Generator) -> torch.Tensor:
     """Random windows of a text (N,): shape (batch, length)."""
     if text.ndim != 1:
@@ -51,6 +54,7 @@ def windows(text: torch.Tensor, batch: int, length: int, rng: np.random.Generato
     return text[starts[:, None] + torch.arange(length)]
 
 
+@checked
 def found_in(windows: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     """Which windows (batch, length) stand somewhere in a text (N,), as booleans (batch,).
 
@@ -60,6 +64,8 @@ def found_in(windows: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     if windows.ndim != 2 or text.ndim != 1:
         raise ValueError(f"expected windows (batch, length) and text (N,), got {tuple(windows.shape)}, {tuple(text.shape)}")
     for name, codes in (("windows", windows), ("text", text)):
+        if codes.is_complex():
+            raise ValueError(f"{name} must hold integers from 0 to 255, got {codes.dtype}")
         if codes.is_floating_point() or codes.numel() and not 0 <= codes.min() <= codes.max() <= 255:
             raise ValueError(f"{name} must hold integers from 0 to 255, got {codes.dtype} from {codes.min()} to {codes.max()}")
     whole = bytes(text.tolist())

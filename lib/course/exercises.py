@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from lib.course.shapes import checked_after_errors
 from lib.course.verify import worst
 
 MOST_DIGITS = 17
@@ -21,18 +22,19 @@ class NotAttempted(Exception):
 
 
 def require(condition: bool, counterexample: str) -> None:
-    """Inside a checker: refuse the attempt, showing `counterexample`, unless `condition` holds."""
+    """Inside a checker: refuse the attempt with a `NotYet`, showing `counterexample`, unless `condition` holds."""
     if not condition:
         raise NotYet(counterexample)
 
 
+@checked_after_errors
 def same(got, want, case: str, atol: float) -> None:
-    """Inside a checker: refuse an answer that is not within `atol` of `want` everywhere, in shape and value.
+    """Inside a checker: refuse with a `NotYet` an answer that is not within `atol` of `want` everywhere, in shape and value.
 
     `case` begins the counterexample, for instance "For n = 3". Numbers, tensors, arrays and lists are compared; an entry
     that is NaN or infinite is refused. The values are shown with as many digits as it takes to tell them apart.
     """
-    left, right = _array(got), _array(want)
+    left, right = (_array(value, name) for name, value in (("got", got), ("want", want)))
     require(left.shape == right.shape, f"{case}, your answer has shape {left.shape}; expected {right.shape}.")
     if not left.size:
         return
@@ -44,6 +46,7 @@ def same(got, want, case: str, atol: float) -> None:
         raise NotYet(f"{case}, your answer{where} is {left[at]:.{digits}g}; expected {right[at]:.{digits}g}.")
 
 
+@checked_after_errors
 def checker(number: int, hint: str) -> Callable[[Callable], "Checker"]:
     """Make a checker of the function below it, which takes an attempt and calls `require` or `same`."""
     return lambda test: Checker(number, hint, test)
@@ -55,6 +58,7 @@ class Checker:
     After `prove`, a refused attempt that answers as one of the known mistakes does is told which.
     """
 
+    @checked_after_errors
     def __init__(self, number: int, hint: str, test: Callable[[Callable], None]):
         self.number, self.hint, self._test = number, hint, test
         self._solution: Callable | None = None
@@ -75,8 +79,12 @@ class Checker:
         else:
             print(f"Exercise {self.number}: ✓ right")
 
+    @checked_after_errors
     def prove(self, solution: Callable, wrong: Mapping[str, Callable]) -> None:
-        """Show that the solution is accepted and that each wrong answer is rejected; raise if not."""
+        """Show that the solution is accepted and that each wrong answer is rejected.
+
+        Otherwise the checker's `NotYet` or `NotAttempted` comes out, or an `AssertionError` names the wrong answer.
+        """
         if not wrong:
             raise ValueError(f"exercise {self.number}: give at least one wrong answer, the commonest")
         self._judge(solution, [])
@@ -120,11 +128,13 @@ class Checker:
             raise NotYet(f"Your answer cannot be compared: {type(error).__name__}: {error}") from error
 
 
-def _array(value) -> np.ndarray:
+def _array(value, name: str = "an answer") -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = value.double().numpy() if value.is_floating_point() else value.numpy()
     array = np.asarray(value)
+    if array.dtype.kind in "SUO" and not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
+        raise TypeError(f"{name} must be numbers, got {value!r}")
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 

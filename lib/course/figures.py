@@ -10,7 +10,10 @@ from IPython import get_ipython
 from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.scale import get_scale_names
 from PIL import Image as Picture
+
+from lib.course.shapes import checked_after_errors
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; line styles tell them apart in grey as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -43,6 +46,7 @@ def use_style() -> None:
         set_matplotlib_formats("png", bbox_inches=None)  # the layout leaves no margin to cut, and cutting takes time
 
 
+@checked_after_errors
 def curves(
     axes: Axes,
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
@@ -54,6 +58,9 @@ def curves(
     marker: str = "",
 ) -> None:
     """Draw named (x, y) curves with axis labels and, for more than one, a legend."""
+    for name, scale in (("xscale", xscale), ("yscale", yscale)):
+        if scale not in get_scale_names():
+            raise ValueError(f"{name} must be one of {', '.join(get_scale_names())}, got {scale!r}")
     for name, (x, y) in series.items():
         axes.plot(x, y, label=name, marker=marker, markersize=4)
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
@@ -61,6 +68,7 @@ def curves(
         axes.legend()
 
 
+@checked_after_errors
 def contours(
     axes: Axes,
     function: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -71,8 +79,14 @@ def contours(
     levels: int | Sequence[float] = 15,
 ) -> None:
     """Draw the level lines of a function of two arrays, and named paths of shape (steps, 2) over them."""
+    for name, ends in (("xlim", xlim), ("ylim", ylim)):
+        if not (isinstance(ends, tuple) and len(ends) == 2 and all(map(np.isreal, ends)) and np.isfinite(ends).all()):
+            raise ValueError(f"{name} must be two finite numbers, got {ends}")
     x, y = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
-    axes.contour(x, y, function(x, y), levels=levels, linewidths=0.7, alpha=0.8)
+    heights = function(x, y)
+    if np.shape(heights) != x.shape:
+        raise ValueError(f"function must return an array of shape {x.shape}, got {np.shape(heights)}")
+    axes.contour(x, y, heights, levels=levels, linewidths=0.7, alpha=0.8)
     for name, path in paths.items():
         axes.plot(*np.asarray(path).T, marker="o", markersize=4, label=name)
     axes.set(xlim=xlim, ylim=ylim, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
@@ -81,11 +95,19 @@ def contours(
         axes.legend()
 
 
+@checked_after_errors
 def image_grid(
     images: np.ndarray, *, row_labels: Sequence[str] = (), column_labels: Sequence[str] = (), limits: tuple[float, float]
 ) -> Figure:
     """Draw images of shape (rows, columns, height, width) in grey; `limits` are the values of black and white."""
+    if np.ndim(images) != 4:
+        raise ValueError(f"images must have the shape (rows, columns, height, width), got {np.shape(images)}")
     rows, columns = len(images), len(images[0])
+    for name, labels, most in (("row_labels", row_labels, rows), ("column_labels", column_labels, columns)):
+        if len(labels) > most:
+            raise ValueError(f"{name} must be at most {most}, got {len(labels)}")
+    if len(limits) != 2:
+        raise ValueError(f"limits must be two numbers, got {limits}")
     figure, axes = plt.subplots(rows, columns, figsize=(0.72 * columns + 0.8, 0.72 * rows + 0.3), squeeze=False)
     for row, column in np.ndindex(rows, columns):
         axes[row, column].imshow(images[row][column], cmap="gray", vmin=limits[0], vmax=limits[1])
@@ -97,10 +119,12 @@ def image_grid(
     return figure
 
 
+@checked_after_errors
 def animation(frames: Sequence[Figure], seconds: float) -> Image:
     """Join figures into a looping APNG of `seconds` in total; the first frame must make sense as a still."""
     if len(frames) < 2 or not 0 < seconds <= LONGEST_ANIMATION:
-        raise ValueError(f"expected two frames or more in at most {LONGEST_ANIMATION:g} s, got {len(frames)} in {seconds} s")
+        came = f"{len(frames)} in {seconds} s"
+        raise ValueError(f"frames must be two or more, and seconds in (0, {LONGEST_ANIMATION:g}], got {came}")
     pictures = []
     for figure in frames:
         buffer = io.BytesIO()

@@ -37,6 +37,8 @@ class Line:
 
 def parse(output: str) -> tuple[list[Line], list[str]]:
     """The checks' lines in what a cell printed, and the rows that look like one but are malformed."""
+    if not isinstance(output, str):
+        raise TypeError(f"output must be a text, got {type(output).__name__}")
     found, malformed = [], []
     for row in output.splitlines():
         if match := _LINE.fullmatch(row):

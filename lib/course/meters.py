@@ -9,11 +9,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lib.course.arithmetic import arithmetic
+from lib.course.shapes import checked_after_errors
 
 # Where torch's registry of products has nothing: which argument holds the matrix, or one of the vectors.
 _VECTOR_PRODUCTS = {"dot": 0, "vdot": 0, "mv": 0, "addmv": 1}
 
 
+@checked_after_errors
 def counted(function: Callable) -> Callable:
     """The same function with an attribute `calls`: how often it was called."""
 
@@ -25,11 +27,13 @@ def counted(function: Callable) -> Callable:
     return wrapper
 
 
+@checked_after_errors
 def parameter_count(module: torch.nn.Module) -> int:
     """The number of a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@checked_after_errors
 def matmul_flops(function: Callable, *args) -> int:
     """Floating-point operations of the matrix products and convolutions in one call (a multiply-add counts two).
 
@@ -39,6 +43,7 @@ def matmul_flops(function: Callable, *args) -> int:
     return _count(_products, function, args)
 
 
+@checked_after_errors
 def elementwise_operations(function: Callable, *args) -> int:
     """Additions, subtractions, multiplications, divisions and negations of single numbers in one call.
 
@@ -51,6 +56,7 @@ def elementwise_operations(function: Callable, *args) -> int:
     return _count(arithmetic, function, args)
 
 
+@checked_after_errors
 def saved_bytes(function: Callable, *args) -> int:
     """Bytes that autograd keeps for the backward pass of one call, each storage counted once."""
     storages = {}
@@ -65,6 +71,7 @@ def saved_bytes(function: Callable, *args) -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
+@checked_after_errors
 def saved_bytes_over_time(function: Callable, *args, besides: Iterable[torch.Tensor] = ()) -> list[int]:
     """Bytes that autograd keeps for backward passes while one call runs: 0, then the number after each change.
 

@@ -5,9 +5,11 @@ import inspect
 import textwrap
 from collections.abc import Callable
 
+from lib.course.shapes import checked_after_errors
 from lib.course.verify import UselessCheck
 
 
+@checked_after_errors
 def slip(function: Callable, right: str, wrong: str) -> Callable:
     """The same function with the one piece `right` of its source replaced by `wrong`.
 

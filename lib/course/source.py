@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from IPython.display import Markdown
 
+from lib.course.shapes import checked_after_errors
+
 LONGEST = 30
 
 
+@checked_after_errors
 def show(function: Callable) -> Markdown:
     """The source of a function, method or class as a code block, without its docstring; over 30 lines are refused."""
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from lib.course.ranges import require_at_least
+from lib.course.shapes import checked
+
 MOST_THREADS = 1024
 
 
@@ -32,6 +35,7 @@ def seed(number: int) -> np.random.Generator:
     return np.random.default_rng(for_chapter)
 
 
+@checked
 def torch_generator(rng: np.random.Generator) -> torch.Generator:
     """A torch generator (CPU) that is seeded with the next draw of a numpy generator."""
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
@@ -48,12 +52,14 @@ def rewound_after_error(generator: torch.Generator) -> Iterator[None]:
         raise
 
 
+@checked
 def fit(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], steps: int) -> np.ndarray:
     """Minimise a loss: `steps` times, evaluate it, backpropagate and step. Returns the losses, shape (steps,).
 
     `loss` draws its own batch. A loss, or in the end a parameter, that is not finite raises a `FloatingPointError`.
     After an error, parameters, gradients and optimiser are what they were before the call.
     """
+    require_at_least("steps", steps, 0)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     before = [(parameter.detach().clone(), parameter.grad) for parameter in parameters]
     state = copy.deepcopy(optimizer.state_dict())
@@ -77,6 +83,8 @@ def _descend(optimizer, loss, steps, parameters):
         losses[step] = value.item()
         if not math.isfinite(losses[step]):
             raise FloatingPointError(f"the loss is {losses[step]} at step {step}: try a lower learning rate")
+        if not value.requires_grad:
+            raise ValueError("loss must depend on the parameters, got one that has no gradient")
         value.backward()
         optimizer.step()
     if not all(parameter.isfinite().all() for parameter in parameters):

@@ -1,17 +1,17 @@
 """What all kinds of claims share: the control loop, the printed line, the recorded margin, and safe conversions."""
 
-from __future__ import annotations
-
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lib.course.line import NEED_CONTROLS, Line, is_plain
+from lib.course.shapes import checked_after_errors
 
 if TYPE_CHECKING:
     import sympy
@@ -34,9 +34,11 @@ class Claim:
     when the deviation is at most `allowance`.
     """
 
+    @checked_after_errors
     def __init__(self, number: int, kind: str, threshold: str, what: str, controls: Mapping[str, object]):
         if type(number) is not int or number < 1:
             raise UselessCheck(f"number must be that of an equation, 1 or more, got {number!r}")
+        require_controls(number, controls)
         for words in (what, *controls):
             if not is_plain(words):
                 raise UselessCheck(f"({number}): a text must be one plain line without ' · ', '; ' and '✓', got {words!r}")
@@ -45,6 +47,7 @@ class Claim:
         self.line = Line(number, kind, threshold, what, tuple(controls))
         self.controls = controls
 
+    @checked_after_errors
     def verify(self, compare: Callable, value, allowance: float) -> None:
         """Print the claim's line, or raise: `ClaimFailed` for the value, `UselessCheck` for a control that passes."""
         deviation, message = compare(value)
@@ -73,18 +76,28 @@ class Claim:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+@checked_after_errors
+def require_controls(number: int, controls: Mapping[str, object]) -> None:
+    """Refuse controls that are not given by name."""
+    if not isinstance(controls, Mapping):
+        raise UselessCheck(f"({number}): controls must be a mapping from names, got {type(controls).__name__}")
+
+
+@checked_after_errors
 def require_tolerance(number: int, name: str, value: float) -> None:
     """Refuse a tolerance that is infinite, NaN or negative."""
-    if not (math.isfinite(value) and value >= 0):
+    if not (isinstance(value, Real) and 0 <= value <= sys.float_info.max):
         raise UselessCheck(f"({number}): {name} must be finite and not negative, got {value}")
 
 
+@checked_after_errors
 def require_shape(number: int, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """Refuse a silent broadcast: both sides of a comparison have one shape."""
     if array.shape != shape:
         raise UselessCheck(f"({number}): expected shape {shape}, got {array.shape}")
 
 
+@checked_after_errors
 def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
     """A float64 or complex128 copy of a tensor, array or nested list of numbers.
 
@@ -96,7 +109,7 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
         value = (value.double() if value.is_floating_point() else value).numpy()
     try:
         array = np.array(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UselessCheck(f"({number}): expected numbers in a tensor, an array or a list, got {value!r}") from error
     if array.size == 0:
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
@@ -110,13 +123,19 @@ def as_array(number: int, value, kinds: str = "iuf") -> np.ndarray:
     return array
 
 
-def as_expressions(number: int, value) -> sympy.Matrix:
+def as_expressions(number: int, value) -> "sympy.Matrix":
     """A sympy matrix from an expression, a sequence or a matrix; floats, NaN and infinities are refused."""
     import sympy
 
     if isinstance(value, str):
         raise UselessCheck(f"({number}): expected sympy expressions, got the text {value!r}")
-    matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
+    try:
+        matrix = sympy.Matrix(value) if isinstance(value, (list, tuple, sympy.MatrixBase)) else sympy.Matrix([value])
+        entries = [sympy.sympify(entry) for entry in matrix]
+    except (TypeError, ValueError, AttributeError, sympy.SympifyError) as error:
+        raise UselessCheck(f"({number}): expected sympy expressions, got {value!r}") from error
+    if not all(isinstance(entry, sympy.Expr) for entry in entries):
+        raise UselessCheck(f"({number}): expected sympy expressions, got {value!r}")
     if not len(matrix):
         raise UselessCheck(f"({number}): there is nothing to check: a value is empty")
     if matrix.has(sympy.nan, sympy.zoo, sympy.Float) or any(entry.is_infinite for entry in matrix):
@@ -124,6 +143,9 @@ def as_expressions(number: int, value) -> sympy.Matrix:
     return matrix
 
 
+@checked_after_errors
 def worst(deviations: np.ndarray) -> tuple[int, ...]:
-    """The index of the largest entry."""
+    """The index of the largest entry; `deviations` are not empty."""
+    if not deviations.size:
+        raise ValueError(f"deviations must not be empty, got shape {deviations.shape}")
     return tuple(int(i) for i in np.unravel_index(np.argmax(deviations), deviations.shape))

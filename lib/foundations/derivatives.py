@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
-from torch.func import jvp, vmap
+from torch import Tensor, func
+from torch.func import vmap
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, checked
+from lib.course.tensors import kind
 
 
 @checked
@@ -34,3 +35,15 @@ def direction_sweep(
     angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).to(x.dtype)
     return angles.to(x.dtype), vmap(lambda v: jvp(f, (x.clone(),), (v,))[1])(directions)
+
+
+def jvp(f, primals, tangents):
+    """torch.func's jvp of a function that returns one real number in a tensor, and of no other."""
+
+    def scalar(x):
+        value = f(x)
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            raise ValueError(f"f must return a scalar tensor of real numbers, got {kind(value)}")
+        return value
+
+    return func.jvp(scalar, primals, tangents)

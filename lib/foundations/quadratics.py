@@ -97,11 +97,11 @@ class _Search:
         if not math.isfinite(curvature):
             require_finite("matvec's product", Ap)
         if not curvature > 0:
-            raise ValueError(f"A must be positive definite, got p·Ap = {curvature:.3g} for a direction p")
+            raise ValueError(f"A must be positive definite, got p·Ap = {curvature:.3g} of matvec for a direction p")
         self._require_symmetry(p, Ap, curvature, back)
         alpha = self.rr / curvature
         if not math.isfinite(alpha * self.unit):
-            came = f"got p·Ap = {curvature:.3g} for a direction p"
+            came = f"got p·Ap = {curvature:.3g} of matvec for a direction p"
             raise ValueError(f"A must be so large that 1/A and x are finite, {came}")
         self.r -= alpha * Ap
         self.rr = float(self.r @ self.r)
@@ -136,7 +136,7 @@ class _Search:
             there = float(q @ Ap)
             if abs(there - back) > ROUNDING * self.size * math.sqrt(pp * qq):
                 raise ValueError(
-                    f"A must be symmetric up to {ROUNDING} of its size, got q·Ap = {there:.6g} and p·Aq = {back:.6g}"
+                    f"A must be symmetric up to {ROUNDING} of its size, got q·Ap = {there:.6g} and p·Aq = {back:.6g} of matvec"
                 )
         self.last = p, pp
 

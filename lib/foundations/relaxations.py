@@ -19,6 +19,8 @@ def gumbel(
     """Standard Gumbel noise, as -log of exponential draws, which no clamping has to keep away from log 0."""
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape must hold no negative sizes, got {shape}")
     drawn_in = torch.promote_types(dtype, torch.float32)  # half precision would round some draws to 0
     return -torch.empty(shape, dtype=drawn_in).exponential_(generator=generator).log().to(dtype)
 

@@ -4,6 +4,8 @@ A bijection acts on x (batch, channels, …), vectors being channels alone, and 
 and log |det ∂z/∂x| (batch,), in nats; `inverse(z)` returns x and log |det ∂x/∂z|, minus that number. Forward leads
 from data to noise, so that log p(x) = log p_z(z) + log |det|; some papers and libraries write the other direction.
 Sources: NICE, arXiv 1410.8516; RealNVP, arXiv 1605.08803; Glow, arXiv 1807.03039.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 import math
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import Float, checked
+from lib.course.shapes import Float, checked, checked_after_errors
 from lib.course.tensors import kind
 
 Values = Float[Tensor, "batch channels *space"]
@@ -53,14 +55,14 @@ class Coupling(nn.Module):
     @checked
     def inverse(self, z: Values) -> tuple[Values, LogDet]:
         """x and log |det ∂x/∂z|: no more work than forward."""
-        kept, moved = self._split(z)
+        kept, moved = self._split(z, "z")
         scale, shift = self._scale_and_shift(kept, moved)
         if scale is None:
             return self._join(kept, moved - shift), z.new_zeros(len(z))
         return self._join(kept, (moved - shift) * (-scale).exp()), -scale.flatten(1).sum(1)
 
-    def _split(self, x):
-        _require_channels(x, sum(self.sizes))
+    def _split(self, x, name="x"):
+        _require_channels(name, x, sum(self.sizes))
         first, last = x.split(self.sizes, 1)
         return (last, first) if self.flipped else (first, last)
 
@@ -109,14 +111,14 @@ class InvertibleLinear(nn.Module):
     @checked
     def forward(self, x: Values) -> tuple[Values, LogDet]:
         """z and log |det ∂z/∂x|."""
-        _require_channels(x, len(self.order))
+        _require_channels("x", x, len(self.order))
         places = x.flatten(2) if x.ndim > 2 else x[..., None]
         return (self.weight @ places).reshape(x.shape), self._log_det(x)
 
     @checked
     def inverse(self, z: Values) -> tuple[Values, LogDet]:
         """x and log |det ∂x/∂z|."""
-        _require_channels(z, len(self.order))
+        _require_channels("z", z, len(self.order))
         lower, upper = self._factors()
         unordered = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order.argsort()]
         solved = torch.linalg.solve_triangular(lower, unordered, upper=False, unitriangular=True)
@@ -148,7 +150,7 @@ class ActNorm(nn.Module):
     @checked
     def forward(self, x: Values) -> tuple[Values, LogDet]:
         """z and log |det ∂z/∂x|."""
-        _require_channels(x, len(self.shift))
+        _require_channels("x", x, len(self.shift))
         if not self.ready:
             self._prepare(x.detach())
         shift, log_scale = self._shaped(x)
@@ -158,7 +160,7 @@ class ActNorm(nn.Module):
     @checked
     def inverse(self, z: Values) -> tuple[Values, LogDet]:
         """x and log |det ∂x/∂z|; before the first batch a `RuntimeError`."""
-        _require_channels(z, len(self.shift))
+        _require_channels("z", z, len(self.shift))
         if not self.ready:
             raise RuntimeError("ActNorm has no inverse before its first batch: call forward with data first")
         shift, log_scale = self._shaped(z)
@@ -186,13 +188,15 @@ class Flow(nn.Module):
     """Bijections one after the other, itself a bijection: log-determinants add up, the inverse runs from the last to
     the first."""
 
+    @checked_after_errors
     def __init__(self, layers: Iterable[nn.Module]):
         super().__init__()
-        self.layers = nn.ModuleList(layers)
-        for i, layer in enumerate(self.layers):
-            if not callable(getattr(layer, "inverse", None)):
+        layers = list(layers)
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, nn.Module) or not callable(getattr(layer, "inverse", None)):
                 raise TypeError(f"layers must have forward and inverse, got {type(layer).__name__} at {i}")
-        require_at_least("the number of layers", len(self.layers), 1)
+        require_at_least("the number of layers", len(layers), 1)
+        self.layers = nn.ModuleList(layers)
 
     @checked
     def forward(self, x: Values) -> tuple[Values, LogDet]:
@@ -222,6 +226,6 @@ class Flow(nn.Module):
         return base + log_det
 
 
-def _require_channels(x, channels):
+def _require_channels(name, x, channels):
     if x.shape[1] != channels:
-        raise ValueError(f"the input must have {channels} channels, got shape {tuple(x.shape)}")
+        raise ValueError(f"{name} must have {channels} channels, got shape {tuple(x.shape)}")

@@ -103,6 +103,6 @@ def all_sequences(states: int, length: int) -> Int64[Tensor, "sequences {length}
     """Every sequence of that length over 0 … states - 1, in lexicographic order; at most a million."""
     require_at_least("states", states, 1)
     require_at_least("length", length, 1)
-    if states**length > MOST_SEQUENCES:
+    if states > 1 and length > MOST_SEQUENCES or states**length > MOST_SEQUENCES:
         raise ValueError(f"states ** length must be at most {MOST_SEQUENCES}, got {states}^{length}")
     return torch.tensor(list(itertools.product(range(states), repeat=length)))

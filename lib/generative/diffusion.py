@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from lib.course.shapes import Float, Float64, Int, checked
-from lib.course.tensors import all_finite, per_row, predict, require_finite_result, working_dtype
+from lib.course.tensors import all_finite, kind, per_row, predict, require_finite_result, working_dtype
 from lib.course.training import rewound_after_error
 from lib.generative.clock import combine
 
@@ -47,9 +47,12 @@ class Schedule:
     betas: Float64[Tensor, "steps"]
 
     def __post_init__(self):
-        betas = torch.as_tensor(self.betas).clone()
-        if betas.ndim != 1 or len(betas) == 0 or betas.dtype != torch.float64:
-            raise ValueError(f"betas must be a float64 tensor (T,), got {betas.dtype} with shape {tuple(betas.shape)}")
+        betas = self.betas
+        right_kind = isinstance(betas, Tensor) and betas.dtype == torch.float64 and not betas.is_meta
+        if not right_kind or betas.ndim != 1 or not len(betas):
+            came = f"{betas.dtype} with shape {kind(betas)}" if isinstance(betas, Tensor) else kind(betas)
+            raise ValueError(f"betas must be a float64 tensor (T,), got {came}")
+        betas = betas.clone()
         if not torch.all((betas > 0) & (betas < 1)):
             raise ValueError(f"betas must lie in (0, 1), got {betas.min().item():g} to {betas.max().item():g}")
         object.__setattr__(self, "betas", betas)

@@ -44,7 +44,7 @@ def log_likelihood(
 
     log p(x_0) = log p_1(x_1) + ∫_0^1 ∇·v dt along dx/dt = v, state and integral by the same solver (arXiv 1806.07366,
     theorem 1). `probes` are kept for the whole way, as in arXiv 1810.01367: the estimate of log p is unbiased up to
-    the solver's error. `differentiable` is as in `divergence`.
+    the solver's error. `differentiable` is as in `divergence`. A state that is not finite raises a `FloatingPointError`.
     """
     probes, weight = _probes_of(x, probes)
 
@@ -76,7 +76,7 @@ def _divergence(field, x, t, probes, weight, keep):
         x = x if keep and x.requires_grad else x.detach().requires_grad_()
         value = predict(field, x, t, "field")
         products = _vector_jacobian(value, x, probes, keep)
-    trace = weight * (products * probes).flatten(2).sum((0, 2))
+    trace = weight * (products * probes)[..., None].flatten(2).sum((0, 2))
     return (value, trace) if keep else (value.detach(), trace.detach())
 
 

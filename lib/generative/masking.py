@@ -67,7 +67,7 @@ def masked_diffusion_loss(
 
     With `masked` from `mask_tokens` and t uniform in (0, 1] its mean is a bound on -log p(clean) from above.
     """
-    _require_vocabulary(logits, clean, mask_token)
+    _require_vocabulary(logits, clean, mask_token, "clean")
     times = in_clock(t)
     if not (times > 0).all():
         raise ValueError(f"t must be positive, for the loss is divided by it, got {shown(times)}")
@@ -169,8 +169,8 @@ def _first(keys, counts):
     return ranks < counts[:, None]
 
 
-def _require_vocabulary(logits, tokens, mask_token):
+def _require_vocabulary(logits, tokens, mask_token, name="tokens"):
     vocabulary = logits.shape[-1]
     if not 0 <= mask_token < vocabulary:
         raise ValueError(f"mask_token must be a column of logits, 0 … {vocabulary - 1}, got {mask_token}")
-    require_tokens(tokens, vocabulary)
+    require_tokens(tokens, vocabulary, name)

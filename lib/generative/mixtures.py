@@ -15,6 +15,7 @@ from lib.course.ranges import require_at_least, require_not_negative
 from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import all_finite, per_row, require_finite_entries, require_law
 
+LARGEST = 1e150
 Factor = float | Float[Tensor, "*rows"]
 
 
@@ -129,6 +130,8 @@ class GaussianMixture:
     def project(self, direction: Float[Tensor, "dim"]) -> "GaussianMixture":
         """The law of direction · x, a mixture in one dimension; `direction` need not have length one."""
         require_finite_entries("direction", direction)
+        if len(direction) != self.dim:
+            raise ValueError(f"direction must have the mixture's dimension, {self.dim}, got shape {tuple(direction.shape)}")
         u = direction.double()
         along = u if self._axes is None else (self._axes.mT @ u)
         variances = (along.square() * self._variances).sum(1, keepdim=True)
@@ -162,7 +165,7 @@ class GaussianMixture:
         """log(w_k p_k(x)) (n, k), x - α μ_k and variances along the components' axes (…, k, d), and α as a factor."""
         if x.shape[-1] != self.dim:
             raise ValueError(f"x must have the mixture's dimension, {self.dim}, got shape {tuple(x.shape)}")
-        require_finite_entries("x", x)
+        _require_moderate("x", x)
         alpha, sigma = _not_negative("alpha", alpha, x), _not_negative("sigma", sigma, x)
         variances = alpha**2 * self._variances + sigma**2
         _require_spread(variances)
@@ -241,6 +244,15 @@ def _shaped(name, factor, x):
         return factor
     factor = per_row(name, factor.double(), x)
     return factor[..., None] if factor.ndim else factor
+
+
+def _require_moderate(name, values):
+    """Refuse what is not finite, or so large that squares overflow; as quick as a look whether all is finite."""
+    if values.numel():
+        low, high = torch.aminmax(values.detach())
+        if not -LARGEST < low.item() <= high.item() < LARGEST:
+            require_finite_entries(name, values)
+            raise ValueError(f"{name} must be below {LARGEST:g} in size, or squares overflow, got {low:g} to {high:g}")
 
 
 def _require_spread(variances):

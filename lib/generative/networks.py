@@ -1,10 +1,14 @@
-"""The small networks that the generative chapters train."""
+"""The small networks that the generative chapters train.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
-from lib.course.shapes import Float, checked
+from lib.course.shapes import Float, checked, checked_after_errors
+from lib.course.tensors import require_width
 
 TIME_FEATURES = 64
 FREQUENCIES = 1000 * torch.logspace(0, -4, TIME_FEATURES // 2, dtype=torch.float64)
@@ -42,6 +46,7 @@ class ResidualMLP(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch dim"], time: Float[Tensor, "batch"]) -> Float[Tensor, "batch dim"]:
+        require_width("x", x, self.enter.in_features)
         embedded = self.time(time_features(time).to(x.dtype))
         hidden = self.enter(x)
         for block in self.blocks:
@@ -52,11 +57,17 @@ class ResidualMLP(nn.Module):
 class ResidualBlock(nn.Module):
     """h + W₂ silu(W₁ (norm(h) + e)), for a state h and a time embedding e, both (batch, hidden)."""
 
+    @checked
     def __init__(self, hidden: int):
         super().__init__()
+        require_at_least("hidden", hidden, 1)
         self.norm = nn.LayerNorm(hidden)
         self.inner = nn.Linear(hidden, hidden)
         self.outer = nn.Linear(hidden, hidden)
 
-    def forward(self, state: Tensor, embedded: Tensor) -> Tensor:
+    @checked_after_errors
+    def forward(
+        self, state: Float[Tensor, "batch hidden"], embedded: Float[Tensor, "batch hidden"]
+    ) -> Float[Tensor, "batch hidden"]:
+        require_width("state", state, self.inner.in_features)
         return state + self.outer(nn.functional.silu(self.inner(self.norm(state) + embedded)))

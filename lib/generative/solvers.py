@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_at_least, require_finite, require_positive
-from lib.course.shapes import Float, Float64, checked
-from lib.course.tensors import all_finite, predict, working_dtype
+from lib.course.ranges import require_at_least, require_positive
+from lib.course.shapes import Float, Float64, checked, checked_after_errors
+from lib.course.tensors import all_finite, kind, predict, require_finite_entries, require_finite_result, working_dtype
 
 Field = Callable[[Tensor, float], Tensor]
 Method = Literal["euler", "heun", "rk4"]
@@ -42,18 +42,21 @@ def time_grid(steps: int, start: float = 1.0, end: float = 0.0, power: float = 1
     return times
 
 
-def euler_step(field: Field, x: Tensor, t: float, to: float) -> Tensor:
+@checked_after_errors
+def euler_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tensor:
     """x + h v(x, t) with h = to - t: error of one step O(h²), of all O(h); one evaluation."""
     return x + (to - t) * predict(field, x, t, "field")
 
 
-def heun_step(field: Field, x: Tensor, t: float, to: float) -> Tensor:
+@checked_after_errors
+def heun_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tensor:
     """The mean of the slopes at both ends, the second at Euler's guess: error of all steps O(h²); two evaluations."""
     h, first = to - t, predict(field, x, t, "field")
     return x + h / 2 * (first + predict(field, x + h * first, to, "field"))
 
 
-def rk4_step(field: Field, x: Tensor, t: float, to: float) -> Tensor:
+@checked_after_errors
+def rk4_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tensor:
     """The classical method of Runge and Kutta: error of all steps O(h⁴); four evaluations."""
     h, middle = to - t, (t + to) / 2
     first = predict(field, x, t, "field")
@@ -109,7 +112,12 @@ def sde_states(
         yield x
         for t, to in pairs:
             step = euler_step(drift, x, t, to)
-            spread = torch.as_tensor(abs(to - t) ** 0.5 * diffusion(t), dtype=x.dtype)
+            size = diffusion(t)
+            if not isinstance(size, (int, float, Tensor)):
+                raise ValueError(f"diffusion must return a number or a tensor, got {kind(size)}")
+            spread = torch.as_tensor(abs(to - t) ** 0.5 * size, dtype=x.dtype)
+            if spread.ndim and torch.broadcast_shapes(spread.shape, x.shape) != x.shape:
+                raise ValueError(f"diffusion must return what multiplies x, {kind(x)}, got shape {kind(spread)}")
             x = _finite_state(step + spread * _noise_like(x, generator), to)
             yield x
 
@@ -172,7 +180,8 @@ def langevin_correction(
 ) -> Float[Tensor, "batch *shape"]:
     """One Langevin step whose length keeps a signal-to-noise ratio r: ε = 2 (r ‖z‖ / ‖score‖)², mean norms.
 
-    Source: arXiv 2011.13456, algorithms 4 and 5 without the factor α of VP.
+    Source: arXiv 2011.13456, algorithms 4 and 5 without the factor α of VP. A step
+    that is not finite raises a `ValueError`.
     """
     require_positive("ratio", ratio)
     noise = _noise_like(x, generator)
@@ -180,7 +189,7 @@ def langevin_correction(
     if not 0 < slope < math.inf:
         raise ValueError(f"score must be finite and not 0 everywhere, got a mean norm of {slope.item():g}")
     step = 2 * (ratio * noise.flatten(1).norm(dim=1).mean() / slope) ** 2
-    return x + step * score + (2 * step).sqrt() * noise
+    return require_finite_result(x + step * score + (2 * step).sqrt() * noise, score=score, x=x)
 
 
 @checked
@@ -207,6 +216,7 @@ def predictor_corrector(
     return x
 
 
+@checked_after_errors
 def with_times(network: Callable[[Tensor, Tensor], Tensor]) -> Field:
     """A field (x, t) with a number t, of a network (x, time) that wants a tensor (batch,): float32 at least."""
     return lambda x, t: network(x, torch.full(x.shape[:1], t, dtype=working_dtype(x.dtype)))
@@ -225,7 +235,7 @@ def _noise_like(x, generator):
 def _pairs(times):
     if len(times) < 2 or not (times.diff() > 0).all() and not (times.diff() < 0).all():
         raise ValueError(f"times must hold two or more numbers that grow or fall throughout, got {times.tolist()[:5]}")
-    require_finite("times", times.numpy())
+    require_finite_entries("times", times)
     return list(pairwise(times.tolist()))
 
 

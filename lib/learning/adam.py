@@ -7,12 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive
+from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive, require_whole
 from lib.course.shapes import Float, checked
+from lib.course.tensors import kind
 
 
 class AdamState(NamedTuple):
-    """The two moving averages, of the parameters' shape and at least in float32, and the number of steps taken."""
+    """The two moving averages, of the parameters' shape and at least in float32, and the number of steps taken.
+
+    The second is assumed not to be negative, as `adam_step` leaves it.
+    """
 
     mean: Tensor
     square: Tensor
@@ -52,9 +56,9 @@ def adam_step(
     require_not_negative("eps", eps)
     for i, beta in enumerate(betas):
         require_in(f"betas[{i}]", beta, 0, 1, "[)")
-    if not parameters.shape == state.mean.shape == state.square.shape:
-        shapes = tuple(state.mean.shape), tuple(state.square.shape)
-        raise ValueError(f"state must be of shape {tuple(parameters.shape)}, got {shapes[0]} and {shapes[1]}")
+    if not all(isinstance(kept, Tensor) and kept.shape == parameters.shape for kept in (state.mean, state.square)):
+        raise ValueError(f"state must be of shape {kind(parameters)}, got {kind(state.mean)} and {kind(state.square)}")
+    require_whole("state.step", state.step, 0)
     wide, given = torch.promote_types(parameters.dtype, torch.float32), parameters.dtype
     parameters, gradient = parameters.to(wide), gradient.to(wide)
     rate, decay = (value.to(wide) if isinstance(value, Tensor) else float(value) for value in (lr, weight_decay))

@@ -58,7 +58,13 @@ def boost(
     F = _start(X, base)
     trees, order = [], sort_columns(X)
     for _ in range(rounds):
-        grown = grow_tree(X, *loss(F.copy(), y.copy()), **tree, order=order)
+        derivatives = loss(F.copy(), y.copy())
+        if not isinstance(derivatives, tuple) or len(derivatives) != 2:
+            raise ValueError(f"loss must return two arrays, g and h, got {type(derivatives).__name__}")
+        try:
+            grown = grow_tree(X, *derivatives, **tree, order=order)
+        except ValueError as error:
+            raise ValueError(f"loss, X, base and the settings of the tree must allow for one: {error}") from error
         trees.append(_scaled(grown, F.dtype.type(eta)))
         F += predict_tree(trees[-1], X)
     return trees

@@ -8,7 +8,7 @@ from scipy.special import betainc
 from sklearn.base import clone
 
 from lib.course.ranges import own_array, require_at_least, require_in, require_signs
-from lib.course.shapes import Float, Float64, Int, Real, checked
+from lib.course.shapes import Float, Float64, Int, Real, checked, checked_after_errors
 
 MOST_VOTERS = 10**9
 
@@ -45,8 +45,10 @@ def adaboost(
     hypotheses, alphas = [], []
     for _ in range(T):
         h = make_stump(X.copy(), y.copy(), w.copy())
-        predicted = _predicted(h, X)
-        require_signs("a hypothesis' predictions", predicted)
+        if not callable(h):
+            raise ValueError(f"make_stump must return a hypothesis, got {type(h).__name__}")
+        predicted = _predicted("make_stump: a hypothesis", h, X)
+        require_signs("make_stump: a hypothesis' predictions", predicted)
         error = w[predicted != y].sum()
         if error == 0:
             return [h], np.ones(1)
@@ -69,7 +71,7 @@ def vote(
     if not 0 < len(hypotheses) == len(alphas):
         came = f"{len(hypotheses)} and {len(alphas)}"
         raise ValueError(f"hypotheses must be as many as alphas, and at least one, got {came}")
-    return sum(alpha * _predicted(h, X) for alpha, h in zip(alphas, hypotheses))
+    return sum(alpha * _predicted("hypotheses: a hypothesis", h, X) for alpha, h in zip(alphas, hypotheses))
 
 
 @checked
@@ -83,7 +85,11 @@ def out_of_fold(
     what a copy is fitted on.
     """
     _require_splitter(cv)
+    if not hasattr(base, "predict_proba"):
+        raise TypeError(f"base must be a classifier with predict_proba, got {base!r}")
     classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(f"y must hold at least two classes, got {classes}")
     folds = list(cv.split(X, y))
     if sorted(row for _, test in folds for row in test) != list(range(len(X))):
         raise ValueError("cv must put each row into exactly one test fold")
@@ -97,6 +103,7 @@ def out_of_fold(
     return probabilities
 
 
+@checked_after_errors
 def stack(bases: Sequence[Any], meta: Any, cv: Any) -> Callable:
     """A learner that stacks classifiers: `fit(X, y) -> predict_proba`, and `predict_proba(X)` has shape (n, classes).
 
@@ -130,9 +137,9 @@ def _side_by_side(probabilities: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([p[:, 1:] if p.shape[1] == 2 else p for p in probabilities], axis=1)
 
 
-def _predicted(h: Callable, X: np.ndarray) -> np.ndarray:
+def _predicted(name: str, h: Callable, X: np.ndarray) -> np.ndarray:
     """h(X), one number for each row."""
-    return own_array("a hypothesis", h(X.copy()), (len(X),))
+    return own_array(name, h(X.copy()), (len(X),))
 
 
 def _require_splitter(cv: Any) -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive
-from lib.course.shapes import Float, checked
-from lib.course.tensors import require_finite_entries, working_dtype
+from lib.course.shapes import Float, checked, checked_after_errors
+from lib.course.tensors import kind, require_finite_entries, working_dtype
 from lib.learning.adam import AdamState, adam_state, adam_step
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -32,14 +32,18 @@ def newton_schulz(matrix: Float[Tensor, "*batch rows columns"], steps: int = 5) 
     `ValueError` for entries that are not finite, for a norm that overflows the dtype and for less than one step.
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
+    return _newton_schulz("matrix", matrix, steps)
+
+
+def _newton_schulz(name, matrix, steps=5):
     require_at_least("steps", steps, 1)
-    require_finite_entries("matrix", matrix)
+    require_finite_entries(name, matrix)
     a, b, c = COEFFICIENTS
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
     norm = torch.linalg.matrix_norm(x, keepdim=True)
     if not norm.detach().isfinite().all():
-        raise ValueError(f"matrix must be smaller: its norm overflows {matrix.dtype}")
+        raise ValueError(f"{name} must be smaller: its norm overflows {matrix.dtype}")
     x = x / norm.clamp(min=SMALLEST_NORM)
     for _ in range(steps):
         gram = x @ x.mT
@@ -76,14 +80,14 @@ def muon_step(
     require_in("momentum", momentum, 0, 1, "[)")
     require_not_negative("weight_decay", weight_decay)
     require_finite_entries("gradient", gradient)
-    if state.mean.shape != parameters.shape:
-        raise ValueError(f"state must be of shape {tuple(parameters.shape)}, got {tuple(state.mean.shape)}")
+    if kind(state.mean) != kind(parameters):
+        raise ValueError(f"state must be of shape {kind(parameters)}, got {kind(state.mean)}")
     wide, given = working_dtype(parameters.dtype), parameters.dtype
     gradient = gradient.to(wide)
-    mean = torch.lerp(state.mean, gradient, 1 - momentum)
+    mean = torch.lerp(state.mean.to(wide), gradient, 1 - momentum)
     ahead = torch.lerp(gradient, mean, momentum) if nesterov else mean
     size = lr * ADAM_RMS * max(parameters.shape) ** 0.5
-    stepped = parameters.to(wide) * (1 - lr * weight_decay) - size * newton_schulz(ahead)
+    stepped = parameters.to(wide) * (1 - lr * weight_decay) - size * _newton_schulz("gradient and state", ahead)
     return stepped.to(given), MuonState(mean)
 
 
@@ -94,6 +98,7 @@ class Muon(torch.optim.Optimizer):
     arXiv 2502.16982, whose code also gives AdamW the betas (0.9, 0.95). A parameter without a gradient stays as it is.
     """
 
+    @checked_after_errors
     def __init__(
         self,
         matrices: Iterable[Tensor],
@@ -106,6 +111,10 @@ class Muon(torch.optim.Optimizer):
     ):
         matrices, others = list(matrices), list(others)
         require_positive("lr", lr)
+        for name, parameters in (("matrices", matrices), ("others", others)):
+            for parameter in parameters:
+                if not isinstance(parameter, Tensor) or not parameter.is_leaf:
+                    raise TypeError(f"{name} must be parameters, got {kind(parameter)}")
         for matrix in matrices:
             if matrix.ndim != 2:
                 raise ValueError(f"matrices must have two dimensions, got shape {tuple(matrix.shape)}")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from lib.course.shapes import Bool, Float, Real, checked
+from lib.course.shapes import Bool, Float, Real, checked, checked_after_errors
 from lib.course.tensors import require_finite_entries, working_dtype
 
 
@@ -80,10 +80,20 @@ def softmax_mask(
     return mask
 
 
+@checked_after_errors
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False, scale: float | None = None
+    q: Float[Tensor, "batch heads query dim"],
+    k: Float[Tensor, "batch heads key dim"],
+    v: Float[Tensor, "batch heads key value"],
+    mask: Tensor | None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
 ) -> Tensor:
-    """`attention` without its checks, under a mask or in causal order; half precision is computed with in float32."""
+    """`attention` without its checks, under a mask or in causal order; half precision is computed with in float32.
+
+    Entries are assumed to be of moderate size: scores that overflow give NaN.
+    """
     dtype = working_dtype(q.dtype)
     q, k, v, given = q.to(dtype), k.to(dtype), v.to(dtype), q.dtype
     return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale).to(given)

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from lib.course.ranges import require_at_least, require_in, require_not_negative, require_positive
 from lib.course.shapes import Bool, Float, Int, Int64, checked
-from lib.course.tensors import require_finite_entries, require_law, require_tokens
+from lib.course.tensors import kind, require_finite_entries, require_law, require_tokens
 from lib.course.training import rewound_after_error
 from lib.sequence.transformer import Transformer
 
@@ -142,7 +142,7 @@ def generate(
     generator: torch.Generator | None = None,
 ) -> Int64[Tensor, "{count}+length"]:
     """The prompt and `count` tokens more, one a pass; temperature 0 takes the likeliest, any other needs a generator."""
-    generator = _require_task(prompt, count, temperature, generator)
+    generator = _require_task(model, prompt, count, temperature, generator)
     tokens, cache = prompt.long(), model.new_cache()
     with rewound_after_error(generator):
         for _ in range(count):
@@ -164,7 +164,7 @@ def generate_speculatively(
     generator: torch.Generator | None = None,
 ) -> Generated:
     """As `generate`, and with the same law: a smaller model drafts `ahead` tokens, one pass of the model checks them."""
-    generator = _require_task(prompt, count, temperature, generator)
+    generator = _require_task(model, prompt, count, temperature, generator)
     require_at_least("ahead", ahead, 1)
     if model.head.out_features != draft.head.out_features:
         sizes = f"{model.head.out_features} and {draft.head.out_features}"
@@ -200,17 +200,17 @@ def generate_with_tree(
     `propose(states, tokens)` gives logits (depths, vocabulary) for the tokens after the last one of `tokens` (length,);
     `states` (length - 1, width) are what the model's head read at all tokens but that. Medusa's heads read the last state.
     """
-    _require_task(prompt, count, 0.0, None)
+    _require_task(model, prompt, count, 0.0, None)
     depths, mask, parents = tree_depths(tree.parents), tree_mask(tree.parents), tree.parents.tolist()
-    if tree.ranks.shape != depths.shape or tree.ranks.min() < 0:
-        raise ValueError(f"tree.ranks must be one for each node, none negative, got {tree.ranks.tolist()}")
+    if kind(tree.ranks) != kind(depths) or tree.ranks.dtype != torch.int64 or tree.ranks.min() < 0:
+        raise ValueError(f"tree.ranks must be one for each node, int64, none negative, got {tree.ranks}")
     deepest, most = int(depths.max()), int(tree.ranks.max()) + 1
     cache, gained = model.new_cache(), [1]
     states = model.hidden(prompt[None].long(), cache=cache)[0]
     tokens = torch.cat([prompt.long(), model.head(states[-1:]).argmax(-1)])
     while len(tokens) < len(prompt) + count:
         past = cache.length
-        guesses = _guesses(propose(states, tokens), deepest, most)
+        guesses = _guesses(propose(states.clone(), tokens.clone()), deepest, most)
         nodes = torch.cat([tokens[-1:], guesses[depths[1:] - 1, tree.ranks[1:]]])
         allowed = torch.cat([torch.ones(len(nodes), past, dtype=torch.bool), mask], 1)[None]
         new_states = model.hidden(nodes[None], positions=(past + depths)[None], allowed=allowed, cache=cache)[0]
@@ -251,8 +251,8 @@ def _draw(law, generator):
 
 
 def _guesses(logits, deepest, most):
-    if logits.ndim != 2 or len(logits) < deepest or logits.shape[1] < most:
-        came = tuple(logits.shape)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) < deepest or logits.shape[1] < most:
+        came = kind(logits)
         raise ValueError(f"propose must return logits for {deepest} depths, over at least {most} tokens, got shape {came}")
     return logits.topk(most).indices
 
@@ -265,9 +265,10 @@ def _require_tree(parents):
             raise ValueError(f"parents must stand before their children, got {parent} as the parent of node {node}")
 
 
-def _require_task(prompt, count, temperature, generator):
+def _require_task(model, prompt, count, temperature, generator):
     if not len(prompt):
         raise ValueError("prompt must hold at least one token, got none")
+    require_tokens(prompt, model.embedding.num_embeddings, "prompt")
     require_at_least("count", count, 1)
     require_not_negative("temperature", temperature)
     if temperature and generator is None:

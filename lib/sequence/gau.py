@@ -1,4 +1,7 @@
-"""The gated attention unit, and attention in chunks: squares of a ReLU within each, sums of k vᵀ across them."""
+"""The gated attention unit, and attention in chunks: squares of a ReLU within each, sums of k vᵀ across them.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 from typing import Literal
 
@@ -7,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import Float, checked
-from lib.course.tensors import require_finite_result, working_dtype
+from lib.course.shapes import Float, checked, checked_after_errors
+from lib.course.tensors import require_finite_result, require_width, working_dtype
 from lib.sequence.attention import attend
 from lib.sequence.position import Position
 from lib.sequence.transformer import Context, extend
@@ -127,6 +130,7 @@ class GAU(nn.Module):
     Source: arXiv 2202.10447, sections 2.2 and 3.2.
     """
 
+    @checked_after_errors
     def __init__(
         self,
         width: int,
@@ -138,7 +142,7 @@ class GAU(nn.Module):
         chunk: int | None = None,
     ):
         super().__init__()
-        for name, size in (("expansion", expansion), ("dim", dim)):
+        for name, size in (("width", width), ("expansion", expansion), ("dim", dim)):
             require_at_least(name, size, 1)
         if kernel not in ("softmax", "relu2"):
             raise ValueError(f'kernel must be "softmax" or "relu2", got {kernel!r}')
@@ -148,15 +152,17 @@ class GAU(nn.Module):
                 raise ValueError(f'kernel must be "relu2" with a chunk, got {kernel!r}')
             if type(position).bias != Position.bias:
                 raise ValueError(f"position must not add to scores with a chunk, got {type(position).__name__}")
-        self.kernel, self.chunk, self.sizes = kernel, chunk, (expansion * width, expansion * width, dim)
+        self.width, self.kernel, self.chunk, self.sizes = width, kernel, chunk, (expansion * width, expansion * width, dim)
         self.inner = nn.Linear(width, sum(self.sizes), bias=False)
         self.scale = nn.Parameter(1 + 0.1 * torch.randn(2 if chunk is None else 4, 1, dim))
         self.offset = nn.Parameter(torch.zeros_like(self.scale))
         self.out = nn.Linear(expansion * width, width, bias=False)
 
+    @checked_after_errors
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
+        require_width("x", x, self.width)
         u, v, z = silu(self.inner(x)).split(self.sizes, -1)
         shared = z[None, :, None] * self.scale[:, None, None] + self.offset[:, None, None]
         placed = context.rotate(shared)  # (2 or 4, batch, 1, length, dim)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lib.course.shapes import Float, Int, checked
-from lib.course.tensors import working_dtype
+from lib.course.tensors import kind, working_dtype
 
 
 @checked
@@ -20,9 +20,9 @@ def next_token_loss(model: nn.Module, windows: Int[Tensor, "batch length"]) -> F
         raise ValueError(f"windows must hold at least 2 tokens, got {windows.shape[1]}")
     tokens = windows[:, :-1].clone()
     logits, targets = model(tokens), windows[:, 1:].long()
-    if logits.ndim != 3 or logits.shape[:2] != targets.shape:
+    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != targets.shape:
         expected = (*targets.shape, "vocabulary")
-        raise ValueError(f"model must return logits of shape {expected}, got {tuple(logits.shape)}")
+        raise ValueError(f"model must return logits of shape {expected}, got {kind(logits)}")
     if targets.min() < 0 or targets.max() >= logits.shape[2]:
         came = f"{targets.min()} … {targets.max()}"
         raise ValueError(f"windows must hold tokens in 0 … {logits.shape[2] - 1}, got {came}")

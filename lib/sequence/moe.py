@@ -3,6 +3,8 @@
 Sources: Lepikhin et al. 2020, arXiv 2006.16668 (GShard); Fedus et al. 2021, arXiv 2101.03961 (Switch); Zoph et al.
 2022, arXiv 2202.08906 (the z-loss); Jiang et al. 2024, arXiv 2401.04088 (Mixtral); Wang et al. 2024, arXiv 2408.15664
 (balance by a bias); DeepSeek-AI 2024, arXiv 2412.19437 (DeepSeek-V3).
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Callable
@@ -13,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, silu
 
 from lib.course.ranges import require_at_least, require_not_negative, require_positive
-from lib.course.shapes import Bool, Float, Int64, Real, checked
-from lib.course.tensors import require_finite_entries, working_dtype
+from lib.course.shapes import Bool, Float, Int64, Real, checked, checked_after_errors
+from lib.course.tensors import require_finite_entries, require_width, working_dtype
 
 
 class Routing(NamedTuple):
@@ -161,7 +163,7 @@ def updated_bias(
     """bias + rate · sign(mean load - load): balance without a loss. Source: arXiv 2408.15664, algorithm 1."""
     require_not_negative("rate", rate)
     loads = _require_loads(counts)
-    return bias + rate * (loads.mean() - loads).sign().to(bias.dtype)
+    return bias + (rate * (loads.mean() - loads).sign()).to(bias.dtype)
 
 
 def _require_loads(counts):
@@ -208,14 +210,20 @@ def _require_experts(experts, count):
 class SwiGLU(nn.Module):
     """One expert on its own, a feed-forward: down (silu(gate x) ⊙ up x), with 3 width hidden parameters."""
 
+    @checked
     def __init__(self, width: int, hidden: int):
         super().__init__()
+        require_at_least("width", width, 1)
         require_at_least("hidden", hidden, 1)
+        self.width = width
         self.gate = nn.Linear(width, hidden, bias=False)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
+    @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         return self.down(silu(self.gate(x)) * self.up(x))
 
 
@@ -228,6 +236,7 @@ class MixtureOfExperts(nn.Module):
     Parameters: (3 hidden + 1) width experts + 3 width shared.
     """
 
+    @checked
     def __init__(
         self,
         width: int,
@@ -243,7 +252,7 @@ class MixtureOfExperts(nn.Module):
             require_at_least(name, size, 1)
         require_at_least("shared", shared, 0)
         _require_k(k, experts)
-        self.k, self.routing = k, routing
+        self.width, self.k, self.routing = width, k, routing
         self.router = nn.Linear(width, experts, bias=False)
         self.gate = _uniform(experts, width, hidden)
         self.up = _uniform(experts, width, hidden)
@@ -251,12 +260,22 @@ class MixtureOfExperts(nn.Module):
         self.register_buffer("bias", torch.zeros(experts))
         self.shared = SwiGLU(width, shared) if shared else None
 
+    @checked_after_errors
     def route(self, x: Float[Tensor, "... width"]) -> Routing:
         """The experts of each token and their weights, (…, k) each."""
-        return self.routing(self.router(x), self.k, self.bias)
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
+        try:
+            return self.routing(self.router(x), self.k, self.bias)
+        except ValueError:
+            require_finite_entries("x", x)
+            raise
 
+    @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
-        tokens = x.reshape(-1, x.shape[-1])
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
+        tokens = x.reshape(-1, self.width)
         mixed = sparse_mixture(tokens, *self.route(tokens), self.gate, self.up, self.down).view(x.shape)
         return mixed if self.shared is None else mixed + self.shared(x)
 

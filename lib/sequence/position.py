@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import Float, Float32, Float64, Int, Int64, Real, checked
-from lib.course.tensors import require_finite_entries, working_dtype
+from lib.course.shapes import Float, Float32, Float64, Int, Int64, Real, checked, checked_after_errors
+from lib.course.tensors import kind, require_finite_entries, require_width, working_dtype
 
 Layout = Literal["interleaved", "half"]
 LONGEST = 2**53  # up to here float64 holds every whole number
@@ -86,10 +86,15 @@ class Rotation:
         return turned.to(x.dtype)
 
 
+for _name in ("__init__", "__call__"):  # not as decorators, for a chapter shows the class
+    setattr(Rotation, _name, checked_after_errors(getattr(Rotation, _name)))
+
+
 class StretchedRotation(Rotation):
     """A rotation whose results are multiplied by `magnitude`, at no cost for a vector: scores get its square."""
 
-    def __init__(self, angles: Tensor, layout: Layout, dtype: torch.dtype, magnitude: float):
+    @checked_after_errors
+    def __init__(self, angles: Float[Tensor, "... pairs"], layout: Layout, dtype: torch.dtype, magnitude: float):
         super().__init__(angles, layout, dtype)
         if layout == "interleaved":
             self.phase = magnitude * self.phase
@@ -140,10 +145,12 @@ class Position(nn.Module):
     transformer they come as int64, or as float64 if they are not whole.
     """
 
+    @checked_after_errors
     def embed(self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]) -> Tensor:
         """What enters the first block, from the tokens' embeddings; same shape."""
         return x
 
+    @checked_after_errors
     def rotation(
         self, positions: Real[Tensor, "#batch length"], dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor] | None:
@@ -153,6 +160,7 @@ class Position(nn.Module):
         """
         return None
 
+    @checked_after_errors
     def bias(
         self, query_positions: Real[Tensor, "#batch query"], key_positions: Real[Tensor, "#batch key"]
     ) -> Tensor | None:
@@ -170,12 +178,14 @@ class Sinusoidal(Position):
     def embed(
         self, x: Float[Tensor, "batch length width"], positions: Real[Tensor, "#batch length"]
     ) -> Float[Tensor, "batch length width"]:
+        _require_even("the width of x", x.shape[-1])
         return (x + sinusoidal(positions, x.shape[-1])).to(x.dtype)
 
 
 class Learned(Position):
     """A trained vector for each of the positions 0 … longest - 1, added to the embeddings and at first as large as they."""
 
+    @checked
     def __init__(self, longest: int, width: int):
         super().__init__()
         require_at_least("longest", longest, 1)
@@ -187,6 +197,7 @@ class Learned(Position):
         self, x: Float[Tensor, "batch length width"], positions: Int[Tensor, "#batch length"]
     ) -> Float[Tensor, "batch length width"]:
         longest, positions = self.table.num_embeddings, positions.long()
+        require_width("x", x, self.table.embedding_dim)
         if positions.numel() and (positions.min() < 0 or positions.max() >= longest):
             raise ValueError(
                 f"positions must lie in 0 … {longest - 1}, the trained ones, got {positions.min()} … {positions.max()}"

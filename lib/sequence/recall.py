@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, Int, checked
+from lib.course.tensors import kind
 
 
 @checked
@@ -38,6 +39,7 @@ class RecallHead(nn.Module):
     `symbols` keys and as many values, with embeddings of `width`; `features` is the width unless it is given.
     """
 
+    @checked
     def __init__(
         self,
         weigh: Callable[[Tensor, Tensor], Tensor],
@@ -55,11 +57,17 @@ class RecallHead(nn.Module):
         self.W_q, self.W_k = nn.Linear(width, features), nn.Linear(width, features)
         self.out = nn.Linear(width, symbols)
 
+    @checked
     def forward(
         self, keys: Int[Tensor, "batch pairs"], values: Int[Tensor, "batch pairs"], asked: Int[Tensor, "batch 1"]
     ) -> Float[Tensor, "batch symbols"]:
-        weights = self.weigh(self.W_q(self.key(asked)), self.W_k(self.key(keys)))
+        try:
+            asked, keys, values = self.key(asked.long()), self.key(keys.long()), self.value(values.long())
+        except IndexError:
+            most = self.key.num_embeddings - 1
+            raise ValueError(f"keys, values and asked must lie in 0 … {most}, got another symbol") from None
+        weights = self.weigh(self.W_q(asked), self.W_k(keys))
         expected = (len(keys), 1, keys.shape[1])
-        if weights.shape != expected:
-            raise ValueError(f"weigh must return weights of shape {expected}, got {tuple(weights.shape)}")
-        return self.out(weights @ self.value(values) / weights.sum(-1, keepdim=True))[:, 0]
+        if kind(weights) != str(expected):
+            raise ValueError(f"weigh must return weights of shape {expected}, got {kind(weights)}")
+        return self.out(weights @ values / weights.sum(-1, keepdim=True))[:, 0]

@@ -30,6 +30,7 @@ def _geometric(heads):
 class Alibi(Position):
     """A score falls in proportion to the distance, with a fixed slope in each head. Source: arXiv 2108.12409."""
 
+    @checked
     def __init__(self, heads: int):
         super().__init__()
         self.slopes = alibi_slopes(heads)
@@ -54,7 +55,7 @@ def relative_bucket(
     """
     directions = 2 if bidirectional else 1
     each, exact = buckets // directions, buckets // directions // 2
-    if buckets % (2 * directions) or not exact:
+    if buckets % (2 * directions) or exact < 1:
         raise ValueError(f"buckets must be a multiple of {2 * directions} and at least that, got {buckets}")
     if longest <= exact:
         raise ValueError(f"longest must be greater than the {exact} distances with buckets of their own, got {longest}")
@@ -68,6 +69,7 @@ def relative_bucket(
 class RelativeBias(Position):
     """A trained scalar for each head and bucket of distances, added to the scores. Source: arXiv 1910.10683."""
 
+    @checked
     def __init__(self, heads: int, *, bidirectional: bool = False, buckets: int = 32, longest: int = 128):
         super().__init__()
         require_at_least("heads", heads, 1)

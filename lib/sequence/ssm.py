@@ -1,4 +1,7 @@
-"""State space models: HiPPO's matrices, discretisation, the scan of a linear recurrence, and Mamba's mixer."""
+"""State space models: HiPPO's matrices, discretisation, the scan of a linear recurrence, and Mamba's mixer.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
+"""
 
 import math
 from typing import Literal
@@ -8,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, silu, softplus
 
 from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import Float, Float64, checked
+from lib.course.shapes import Float, Float64, checked, checked_after_errors
+from lib.course.tensors import require_finite_result, require_width
 from lib.sequence.position import Position
 from lib.sequence.transformer import Context
 
@@ -32,13 +36,19 @@ def discretize(
     """Ā and B̄ of h_t = Ā h_{t-1} + B̄ u_t, for dh/dt = A h + B u and steps of length `step`.
 
     "bilinear" takes the mean of both ends' slopes, with u_t for u; "zoh" is exact where u is constant within a step.
+    A `ValueError` is raised if the result is not finite.
     """
     require_positive("step", step)
     identity = torch.eye(len(A), dtype=A.dtype, device=A.device)
     if method == "bilinear":
-        both = torch.linalg.solve(identity - step / 2 * A, torch.cat([identity + step / 2 * A, step * B[:, None]], 1))
+        try:
+            both = torch.linalg.solve(identity - step / 2 * A, torch.cat([identity + step / 2 * A, step * B[:, None]], 1))
+        except torch.linalg.LinAlgError as error:
+            raise ValueError(f"step must be such that 2 / step is no eigenvalue of A, got {step}") from error
+        require_finite_result(both, A=A, B=B)
         return both[:, :-1], both[:, -1]
     joined = torch.linalg.matrix_exp(step * pad(torch.cat([A, B[:, None]], 1), (0, 0, 0, 1)))
+    require_finite_result(joined, A=A, B=B)
     return joined[:-1, :-1], joined[:-1, -1]
 
 
@@ -113,11 +123,12 @@ class Mamba(nn.Module):
     block. A model with it must be causal, and positions must not act on queries, keys or scores, which it does not have.
     """
 
+    @checked
     def __init__(
         self, width: int, position: Position, *, states: int = 16, expand: int = 2, kernel: int = 4, selective: bool = True
     ):
         super().__init__()
-        for name, size in (("states", states), ("expand", expand), ("kernel", kernel)):
+        for name, size in (("width", width), ("states", states), ("expand", expand), ("kernel", kernel)):
             require_at_least(name, size, 1)
         if (type(position).rotation, type(position).bias) != (Position.rotation, Position.bias):
             raise ValueError(f"position must act on embeddings alone, got {type(position).__name__}")
@@ -135,9 +146,11 @@ class Mamba(nn.Module):
         self.log_rates = nn.Parameter(torch.arange(1.0, states + 1).log().repeat(channels, 1))
         self.skip = nn.Parameter(torch.ones(channels))
 
+    @checked_after_errors
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
+        require_width("x", x, self.into.in_features)
         if not context.causal or context.allowed is not None:
             raise ValueError("a state space model must be causal, and takes no mask: allowed must be None")
         held = cache or {}
@@ -145,7 +158,7 @@ class Mamba(nn.Module):
         kernel = self.convolution.kernel_size[0]
         before = held.get("inputs", x.new_zeros(len(x), kernel - 1, x.shape[2]))
         if len(before) != len(x):
-            raise ValueError(f"the cache holds inputs for a batch of {len(before)}, got a batch of {len(x)}")
+            raise ValueError(f"x must have the cache's batch: the cache holds inputs for a batch of {len(before)}, got a batch of {len(x)}")
         inputs = torch.cat([before, x], 1)
         x = silu(self.convolution(inputs.mT).mT)
         delta, B, C = self._system(x)

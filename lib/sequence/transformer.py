@@ -5,6 +5,7 @@ A mixer is called as `mixer(x, context, cache)` and returns the shape of x:
     context  a `Context`: where the tokens stand and whom each may see, the same object for all layers
     cache    None, or this layer's dict, in which the mixer keeps whatever it needs of the tokens so far: it stores new
              tensors and never writes into those that it finds, so that a refused call leaves no trace
+Values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from lib.course.ranges import require_at_least, require_positive
-from lib.course.shapes import Bool, Float, Int, Real, checked
-from lib.course.tensors import require_finite_entries, require_tokens
+from lib.course.ranges import require_at_least, require_in, require_positive
+from lib.course.shapes import Bool, Float, Int, Real, checked, checked_after_errors
+from lib.course.tensors import kind, require_finite_entries, require_tokens, require_width
 from lib.sequence.attention import attend, causal_mask, softmax_mask
 from lib.sequence.position import Position
 
@@ -23,7 +24,9 @@ from lib.sequence.position import Position
 class Cache:
     """What a model keeps of the tokens it was fed: their positions, and for each layer a dict that its mixer fills."""
 
+    @checked
     def __init__(self, depth: int):
+        require_at_least("depth", depth, 0)
         self.positions: Tensor | None = None
         self.layers: list[dict[str, Tensor]] = [{} for _ in range(depth)]
 
@@ -32,6 +35,7 @@ class Cache:
         """How many tokens it holds."""
         return 0 if self.positions is None else self.positions.shape[1]
 
+    @checked_after_errors
     def keep(self, entries: slice | Tensor) -> None:
         """Forget all tokens but these entries, in this order: what *Medusa* does with guesses that were wrong.
 
@@ -46,13 +50,15 @@ class Cache:
             self.positions = self.positions[:, entries]
         self.layers = [{name: held[:, :, entries] for name, held in layer.items()} for layer in self.layers]
 
-    def positions_with(self, new: Tensor) -> Tensor:
+    @checked_after_errors
+    def positions_with(self, new: Real[Tensor, "batch length"]) -> Tensor:
         """Its positions and then new ones; either may be shared by all sequences."""
         if self.positions is None:
             return new
         batch = max(len(self.positions), len(new))
         if not {len(self.positions), len(new)} <= {1, batch}:
-            raise ValueError(f"the cache holds positions for a batch of {len(self.positions)}, got a batch of {len(new)}")
+            held = len(self.positions)
+            raise ValueError(f"new must fit: the cache holds positions for a batch of {held}, got a batch of {len(new)}")
         return torch.cat([self.positions.expand(batch, -1), new.expand(batch, -1)], 1)
 
 
@@ -65,6 +71,7 @@ class Context:
     allowed        None, or Bool (batch or 1, length, key), which then decides alone who sees whom
     """
 
+    @checked
     def __init__(
         self,
         position: Position,
@@ -79,6 +86,7 @@ class Context:
         self._rotations: dict[torch.dtype, Callable | None] = {}
         self._mask: tuple[Tensor | None, bool] | None = None
 
+    @checked_after_errors
     def rotate(self, x: Float[Tensor, "... heads length dim"]) -> Tensor:
         """Queries or keys with their positions put in; same shape."""
         if x.dtype not in self._rotations:
@@ -86,7 +94,10 @@ class Context:
         rotation = self._rotations[x.dtype]
         return x if rotation is None else rotation(x)
 
-    def mask(self, q: Tensor, k: Tensor) -> tuple[Tensor | None, bool]:
+    @checked_after_errors
+    def mask(
+        self, q: Float[Tensor, "batch heads query dim"], k: Float[Tensor, "batch heads key dim"]
+    ) -> tuple[Tensor | None, bool]:
         """What `attend` adds to the scores of these queries and keys, and whether it takes them in causal order."""
         if self._mask is None:
             self._mask = self._new_mask(q, k)
@@ -103,6 +114,7 @@ class Context:
         return softmax_mask(q, k, allowed, bias), False
 
 
+@checked_after_errors
 def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) -> Tensor:
     """What a layer's cache holds under a name, with `new` appended along `dim` and stored; without a cache, `new`."""
     if cache is None:
@@ -110,10 +122,11 @@ def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) ->
     if name in cache:
         held, sizes, added = cache[name], list(cache[name].shape), list(new.shape)
         if len(held) != len(new):
-            raise ValueError(f"the cache holds {name} for a batch of {len(held)}, got a batch of {len(new)}")
+            raise ValueError(f"new must fit: the cache holds {name} for a batch of {len(held)}, got a batch of {len(new)}")
+        require_in("dim", dim, -new.ndim, new.ndim - 1)
         sizes[dim] = added[dim] = None
         if sizes != added:
-            raise ValueError(f"the cache holds {name} of shape {tuple(held.shape)}, got {tuple(new.shape)}")
+            raise ValueError(f"new must fit along dim: the cache holds {name} of shape {kind(held)}, got {kind(new)}")
         new = torch.cat([held, new], dim)
     cache[name] = new
     return new
@@ -125,20 +138,24 @@ class Attention(nn.Module):
     `scale` is what scores are multiplied by, 1/√(width / heads) unless it is given.
     """
 
+    @checked
     def __init__(self, width: int, position: Position, heads: int = 4, scale: float | None = None):
         super().__init__()
-        require_at_least("heads", heads, 1)
+        require_at_least("width and heads", min(width, heads), 1)
         if width % heads:
             raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
         if scale is not None:
             require_positive("scale", scale)
-        self.heads, self.position, self.scale = heads, position, scale
+        self.width, self.heads, self.position, self.scale = width, heads, position, scale
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
+    @checked_after_errors
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, heads, length, dim)
         (q, k), v = context.rotate(qkv[:2]), qkv[2]
         grown = None if cache is None else dict(cache)
@@ -153,26 +170,33 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """The default feed-forward: W₂ gelu(W₁ x), with 4 width hidden units unless another number is given."""
 
+    @checked
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
-        hidden = 4 * width if hidden is None else hidden
-        require_at_least("hidden", hidden, 1)
+        hidden, self.width = 4 * width if hidden is None else hidden, width
+        require_at_least("width and hidden", min(width, hidden), 1)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
+    @checked_after_errors
     def forward(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... width"]:
+        if x.shape[-1] != self.width:
+            require_width("x", x, self.width)
         return self.down(gelu(self.up(x)))
 
 
 class Block(nn.Module):
     """A mixer and, unless it is None, a feed-forward; each reads normalised states and adds to them (pre-norm)."""
 
+    @checked
     def __init__(self, width: int, mixer: nn.Module, feed_forward: nn.Module | None):
         super().__init__()
+        require_at_least("width", width, 1)
         self.mixer_norm, self.mixer = nn.LayerNorm(width), mixer
         self.feed_forward_norm = None if feed_forward is None else nn.LayerNorm(width)
         self.feed_forward = feed_forward
 
+    @checked_after_errors
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
@@ -270,6 +294,6 @@ class Transformer(nn.Module):
 
 
 def _same_shape(name, result, x):
-    if result.shape != x.shape:
-        raise ValueError(f"{name} must return the shape of x, {tuple(x.shape)}, got {tuple(result.shape)}")
+    if not isinstance(result, Tensor) or result.shape != x.shape:
+        raise ValueError(f"{name} must return the shape of x, {tuple(x.shape)}, got {kind(result)}")
     return result

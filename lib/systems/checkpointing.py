@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from lib.course.ranges import require_at_least
+from lib.course.shapes import checked, checked_after_errors
 
 
+@checked_after_errors
 def checkpoint(module: nn.Module, *inputs: Tensor) -> Tensor:
     """`module(*inputs)`, of which only the inputs are kept; the backward pass runs it once more.
 
@@ -21,9 +23,10 @@ def checkpoint(module: nn.Module, *inputs: Tensor) -> Tensor:
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, for its parameters get gradients too, got {module!r}")
-    return _Checkpoint.apply(module, len(inputs), *inputs, *module.parameters())
+    return _one_tensor("module", _Checkpoint.apply(module, len(inputs), *inputs, *module.parameters()))
 
 
+@checked_after_errors
 def checkpoint_sequential(layers: Sequence[nn.Module], segments: int, x: Tensor) -> Tensor:
     """The layers one after the other, in `segments` runs of nearly equal length; all but the last are checkpointed.
 
@@ -35,9 +38,10 @@ def checkpoint_sequential(layers: Sequence[nn.Module], segments: int, x: Tensor)
     ends = [len(layers) * i // segments for i in range(segments + 1)]
     for start, end in zip(ends[:-2], ends[1:-1], strict=True):
         x = checkpoint(nn.Sequential(*layers[start:end]), x)
-    return nn.Sequential(*layers[ends[-2] :])(x)
+    return _one_tensor("layers", nn.Sequential(*layers[ends[-2] :])(x))
 
 
+@checked
 def most_steps(snapshots: int, sweeps: int) -> int:
     """β(s, r) = C(s + r, s): how many steps can be reversed with s snapshots if none is run more than r times.
 
@@ -48,6 +52,7 @@ def most_steps(snapshots: int, sweeps: int) -> int:
     return math.comb(snapshots + sweeps, snapshots)
 
 
+@checked
 def fewest_forward_steps(steps: int, snapshots: int) -> int:
     """The least number of forward steps with which `steps` steps can be reversed from `snapshots` snapshots.
 
@@ -59,6 +64,12 @@ def fewest_forward_steps(steps: int, snapshots: int) -> int:
     while most_steps(snapshots, sweeps) < steps:
         sweeps += 1
     return sweeps * steps - (math.comb(snapshots + sweeps, sweeps - 1) if sweeps else 0)
+
+
+def _one_tensor(name, result):
+    if not isinstance(result, Tensor):
+        raise ValueError(f"{name} must return one tensor, got {type(result).__name__}")
+    return result
 
 
 class _Checkpoint(torch.autograd.Function):

@@ -4,14 +4,16 @@ Sources: Krell et al. 2021, arXiv 2107.02027 (packing); Johnson et al. 1974, SIA
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_at_least
-from lib.course.shapes import Bool, Float, Int, Int64, checked
+from lib.course.ranges import require_whole
+from lib.course.shapes import Bool, Float, Int, Int64, checked, checked_after_errors
+from lib.course.tensors import kind
 
 NO_LABEL = -100  # what torch's cross-entropy leaves out
 
@@ -31,6 +33,7 @@ class Packed(NamedTuple):
     labels: Int64[Tensor, "rows capacity"]
 
 
+@checked_after_errors
 def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Each document, in the order given, into the first row with room: the indices in each row."""
     lengths = _require_lengths(lengths, capacity)
@@ -42,6 +45,7 @@ def first_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return [row for row in rows if row]
 
 
+@checked_after_errors
 def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """`first_fit` of the documents from the longest to the shortest; of equal ones the earlier first.
 
@@ -63,17 +67,21 @@ def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int
     return [row.tolist() for row in np.split(order[by_row], np.bincount(row_of).cumsum()[:-1])]
 
 
+@checked_after_errors
 def pack(documents: Sequence[Tensor], rows: Sequence[Sequence[int]], capacity: int) -> Packed:
     """The documents, tensors of tokens (length,), laid out in rows of indices as `first_fit` gives them."""
-    if sorted(i for row in rows for i in row) != list(range(len(documents))):
+    require_whole("capacity", capacity, 1)
+    for document in documents:
+        if not isinstance(document, Tensor) or document.ndim != 1 or not len(document):
+            raise ValueError(f"documents must have the shape (length,), at least 1, got {kind(document)}")
+    numbers = [i for row in rows for i in row]
+    if not all(isinstance(i, Integral) for i in numbers) or sorted(numbers) != list(range(len(documents))):
         raise ValueError(f"rows must hold each of {len(documents)} documents once, got {[list(row) for row in rows]}")
     packed = Packed(*(torch.full((len(rows), capacity), value) for value in (0, -1, 0, NO_LABEL)))
     for number, row in enumerate(rows):
         start = 0
         for place, i in enumerate(row):
             document, end = documents[i], start + len(documents[i])
-            if document.ndim != 1 or not len(document):
-                raise ValueError(f"documents must have the shape (length,), at least 1, got {tuple(document.shape)}")
             if end > capacity:
                 raise ValueError(f"capacity must hold the documents of each row, got {capacity} for {list(row)}")
             packed.tokens[number, start:end] = document
@@ -119,7 +127,7 @@ def cumulative_lengths(lengths: Int[Tensor, "documents"]) -> Tensor:
 
 
 def _require_lengths(lengths, capacity):
-    require_at_least("capacity", capacity, 1)
+    require_whole("capacity", capacity, 1)
     lengths = np.asarray(lengths)
     if lengths.ndim != 1 or not lengths.size or lengths.dtype.kind not in "iu":
         raise ValueError(f"lengths must be whole numbers in one row, at least one, got shape {lengths.shape}")

@@ -117,6 +117,7 @@ FORMATS = {
 }
 
 
+@checked
 def float_format(name: str) -> FloatFormat:
     """A format by torch's name for it ("tf32" has none); an unknown one raises a `ValueError`."""
     if name not in FORMATS:
@@ -141,11 +142,14 @@ class LossScaler:
     def __post_init__(self):
         require_positive("scale", self.scale)
         require_at_least("interval", self.interval, 1)
+        require_positive("growth", self.growth)
+        require_positive("backoff", self.backoff)
         if not self.growth > 1:
             raise ValueError(f"growth must be above 1, got {self.growth}")
         if not 0 < self.backoff < 1:
             raise ValueError(f"backoff must lie between 0 and 1, got {self.backoff}")
 
+    @checked
     def update(self, overflowed: bool) -> None:
         """What a step does to the scale."""
         if overflowed:
@@ -156,6 +160,7 @@ class LossScaler:
             self.scale, self.good_steps = self.scale * self.growth, 0
 
     @torch.no_grad()
+    @checked
     def step(self, optimizer: torch.optim.Optimizer) -> bool:
         """Divide the gradients by the scale and step, or skip the step if one is not finite; whether it stepped."""
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -75,6 +75,8 @@ def centred_boxes(
 @checked
 def box_mask(boxes: Int[Tensor, "count 4"], height: int, width: int) -> Bool[Tensor, "count 1 height width"]:
     """True inside each box."""
+    require_at_least("height", height, 0)
+    require_at_least("width", width, 0)
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
     rows, columns = torch.arange(height, device=boxes.device), torch.arange(width, device=boxes.device)
     in_rows, in_columns = (rows >= y1) & (rows < y2), (columns >= x1) & (columns < x2)

@@ -8,13 +8,12 @@ Fields of Convolutional Neural Networks, Distill, doi 10.23915/distill.00021.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from lib.course.ranges import require_at_least
-from lib.course.shapes import Bool
+from lib.course.ranges import require_whole
+from lib.course.shapes import Bool, checked_after_errors
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Layer:
 
     def __post_init__(self):
         for name, least in (("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)):
-            _require_whole(name, getattr(self, name), least)
+            require_whole(name, getattr(self, name), least)
 
     @classmethod
     def same(cls, kernel: int, stride: int = 1, dilation: int = 1) -> "Layer":
@@ -63,12 +62,14 @@ class Field:
     jump: int
     centre: float
 
+    @checked_after_errors
     def pixels(self, unit: int = 0) -> tuple[int, int]:
         """The first and the last pixel of a unit's field; those below 0 or beyond the image are padding."""
         first = self.centre + unit * self.jump - (self.size - 1) / 2
         return int(first), int(first) + self.size - 1
 
 
+@checked_after_errors
 def growth(layers: Sequence[Layer]) -> list[Field]:
     """The fields of the input, after the first layer, after the second, …: one more than there are layers."""
     fields = [Field(1, 1, 0.0)]
@@ -81,11 +82,13 @@ def growth(layers: Sequence[Layer]) -> list[Field]:
     return fields
 
 
+@checked_after_errors
 def receptive_field(layers: Sequence[Layer]) -> Field:
     """The fields of the units after the last layer."""
     return growth(layers)[-1]
 
 
+@checked_after_errors
 def joined(*branches: Field) -> Field:
     """The fields of units that add or stack the units of several branches: the smallest that contain all of them."""
     if not branches:
@@ -98,6 +101,7 @@ def joined(*branches: Field) -> Field:
     return Field(int(last - first) + 1, branches[0].jump, (first + last) / 2)
 
 
+@checked_after_errors
 def seen(layers: Sequence[Layer], unit: int = 0) -> list[int]:
     """The pixels that can reach a unit, by the definition: one set of positions a layer, from the last to the first."""
     positions = {unit}
@@ -107,6 +111,7 @@ def seen(layers: Sequence[Layer], unit: int = 0) -> list[int]:
     return sorted(positions)
 
 
+@checked_after_errors
 def probe(
     network: nn.Module, shape: tuple[int, int, int], at: tuple[int, int] | None = None
 ) -> Bool[Tensor, "height width"]:
@@ -122,8 +127,8 @@ def probe(
     """
     if len(shape) != 3:
         raise ValueError(f"shape must be channels, height and width, got {shape}")
-    for name, count in zip(("channels", "height", "width"), shape, strict=True):
-        _require_whole(name, count, 1)
+    for name, count in zip(("shape's channels", "shape's height", "shape's width"), shape, strict=True):
+        require_whole(name, count, 1)
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
     units = _transparent(network)(image.requires_grad_())
     if not isinstance(units, Tensor) or units.ndim != 4 or len(units) != 1:
@@ -135,6 +140,7 @@ def probe(
     return (gradient[0] != 0).any(0)
 
 
+@checked_after_errors
 def box(mask: Bool[Tensor, "height width"]) -> tuple[int, int, int, int]:
     """The first and the last row, the first and the last column that hold a True."""
     rows, columns = (mask.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
@@ -162,9 +168,3 @@ def _mean_of(pool):
     if pool.dilation not in (1, (1, 1)):
         raise ValueError(f"network may not hold a maximum with dilation, got {pool}")
     return nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
-
-
-def _require_whole(name, value, least):
-    require_at_least(name, value, least)
-    if not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number, got {value}")

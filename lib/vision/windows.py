@@ -2,6 +2,8 @@
 
 Tokens lie on a grid, channels last: (batch, height, width, channels). A window is M by M of them, its tokens in rows.
 Source of all: Liu et al., Swin Transformer, arXiv 2103.14030.
+
+In its modules, values are assumed to be of moderate size: products of huge numbers overflow, which may end in NaN.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from torch.nn.functional import gelu
 
 from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Bool, Float, Int64, Real, checked
-from lib.course.tensors import working_dtype
+from lib.course.tensors import require_width, working_dtype
 from lib.sequence.attention import attend
 
 
@@ -80,6 +82,7 @@ def relative_position_index(M: int) -> Int64[Tensor, "tokens tokens"]:
 class WindowAttention(nn.Module):
     """Multi-head attention within each window, with a trained scalar for each head and offset. Source: equation 4."""
 
+    @checked
     def __init__(self, channels: int, heads: int, M: int):
         super().__init__()
         require_at_least("heads", heads, 1)
@@ -96,6 +99,7 @@ class WindowAttention(nn.Module):
         self, x: Float[Tensor, "windows tokens channels"], mask: Bool[Tensor, "masks tokens tokens"] | None = None
     ) -> Float[Tensor, "windows tokens channels"]:
         """Of windows, and of masks for those of one image; the windows of an image follow each other."""
+        require_width("x", x, self.out.in_features)
         if x.shape[1] != self.M**2:
             raise ValueError(f"x must have windows of {self.M**2} tokens, got {x.shape[1]}")
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -112,6 +116,7 @@ class WindowAttention(nn.Module):
 class SwinBlock(nn.Module):
     """Attention in windows that are displaced by `shift`, then two layers on each token; both normalised and added."""
 
+    @checked
     def __init__(self, channels: int, heads: int, M: int, shift: int = 0, expansion: int = 4):
         super().__init__()
         require_in("shift", shift, 0, M - 1)
@@ -122,6 +127,7 @@ class SwinBlock(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch height width channels"]:
+        require_width("x", x, self.fc1.in_features)
         height, width = x.shape[1:3]
         windows = window_partition(self.norm1(x), self.M, self.shift)
         mask = _mask(height, width, self.M, self.shift, x.device) if self.shift else None
@@ -133,6 +139,7 @@ class PatchMerging(nn.Module):
     """Four neighbours become one token: their channels in a row, in the order (0, 0), (1, 0), (0, 1), (1, 1) of row and
     column, are normalised and mapped linearly from 4 C to 2 C. Source: section 3.1."""
 
+    @checked
     def __init__(self, channels: int):
         super().__init__()
         self.norm = nn.LayerNorm(4 * channels)
@@ -140,8 +147,9 @@ class PatchMerging(nn.Module):
 
     @checked
     def forward(self, x: Float[Tensor, "batch height width channels"]) -> Float[Tensor, "batch rows columns merged"]:
+        require_width("x", x, self.reduction.in_features // 4)
         if x.shape[1] % 2 or x.shape[2] % 2:
-            raise ValueError(f"height and width must be even, got {x.shape[1]} and {x.shape[2]}")
+            raise ValueError(f"x must be of even size: height and width must be even, got {x.shape[1]} and {x.shape[2]}")
         four = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.reduction(self.norm(torch.cat(four, -1)))
 
@@ -153,6 +161,7 @@ class SwinTransformer(nn.Module):
     of tokens that the first stage will have, so that this is known. Source: section 3.3 and table 7.
     """
 
+    @checked
     def __init__(
         self, tokens: int, channels: int, depths: Sequence[int], heads: Sequence[int], M: int, patch: int, classes: int
     ):

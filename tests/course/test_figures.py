@@ -48,14 +48,14 @@ def test_an_animation_is_an_apng_with_every_frame():
 
 
 def test_an_animation_that_is_too_long_is_refused():
-    with pytest.raises(ValueError, match="at most 5 s, got 2 in 6 s"):
+    with pytest.raises(ValueError, match=r"seconds in \(0, 5\], got 2 in 6 s"):
         figures.animation([plt.figure(), plt.figure()], seconds=6)
 
 
 def test_source_is_shown_without_its_docstring(monkeypatch):
     assert source.show(short).data == '```python\n@checked\ndef short(x: int) -> int:\n    return x + 1\n```'
     monkeypatch.setattr(source, "LONGEST", 5)
-    with pytest.raises(ValueError, match="contours has 1. lines, more than 5: link to it"):
+    with pytest.raises(ValueError, match=r"contours has \d+ lines, more than 5: link to it"):
         source.show(figures.contours)
 
 

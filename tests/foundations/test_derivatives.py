@@ -72,8 +72,11 @@ def test_bad_input_is_named():
             directional_derivative(square, point, torch.tensor(v, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"v must be finite and not zero, got \[\]"):
         directional_derivative(lambda x: x.sum(), torch.zeros(0), torch.zeros(0))
-    with pytest.raises(TypeError):
-        directional_derivative(lambda x: x, point, point)
+    for f in (lambda x: x, lambda x: None, lambda x: x.sum().long()):
+        with pytest.raises(ValueError, match="f must return a scalar tensor of real numbers, got"):
+            directional_derivative(f, point, point)
+        with pytest.raises(ValueError, match="f must return a scalar tensor of real numbers, got"):
+            direction_sweep(f, point, 2)
     with pytest.raises(TypeError, match="count must be a number, got True"):
         direction_sweep(square, point, True)
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
