@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lib.course.ranges import require_at_least
+from lib.course.shapes import checked
 
 SHAPES = ("disc", "square", "triangle", "cross", "ring", "bar")
 COLOURS = ("red", "green", "blue", "yellow", "pink", "white")
@@ -34,12 +35,24 @@ def names() -> list[str]:
     return [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
 
 
+def require_kinds(name: str, kinds: Sequence[Sequence[int]]) -> None:
+    """Refuse scenes (colour, shape, place) that are not whole numbers in range: a `ValueError`."""
+    table, counts = np.asarray(kinds), (len(COLOURS), len(SHAPES), len(PLACES))
+    if table.shape[1:] != (3,) or table.dtype.kind not in "iu" or not ((table >= 0) & (table < counts)).all():
+        raise ValueError(f"{name} must hold a colour, a shape and a place, whole numbers below {counts}, got {kinds!r}")
+
+
+@checked
 def caption(kind: Sequence[int], template: int) -> str:
-    """The caption of a scene (colour, shape, place) by one of the `TEMPLATES`."""
+    """The caption of a scene (colour, shape, place) by one of the `TEMPLATES`; numbers out of range raise a `ValueError`."""
+    require_kinds("kind", [kind])
+    if not 0 <= template < len(TEMPLATES):
+        raise ValueError(f"template must lie in 0 … {len(TEMPLATES) - 1}, got {template}")
     colour, shape, place = kind
     return TEMPLATES[template].format(f"{COLOURS[colour]} {SHAPES[shape]}", PLACES[place])
 
 
+@checked
 def tokenize(captions: Sequence[str]) -> torch.Tensor:
     """The words' numbers in `WORDS`, counted from 1, and zeros behind them: shape (captions, 12), int64.
 
@@ -55,6 +68,7 @@ def tokenize(captions: Sequence[str]) -> torch.Tensor:
     return tokens
 
 
+@checked
 def random_kinds(n: int, rng: np.random.Generator, pairs: Sequence[int] = range(36)) -> torch.Tensor:
     """n random scenes (n, 4), int64: colour, shape, place, and the template of a caption, all equally likely.
 
@@ -68,6 +82,7 @@ def random_kinds(n: int, rng: np.random.Generator, pairs: Sequence[int] = range(
     return torch.from_numpy(np.column_stack([pair // 6, pair % 6, place, template]))
 
 
+@checked
 def shapes_with_captions(
     n: int, rng: np.random.Generator, pairs: Sequence[int] = range(36)
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -80,9 +95,13 @@ def shapes_with_captions(
     return torch.from_numpy(draw(kinds.numpy(), rng)), tokens, kinds
 
 
+@checked
 def draw(kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Images (n, 3, 20, 20), float32, of the scenes (n, 3 or more): colour, shape, place."""
-    colour, shape, place = np.asarray(kinds)[:, :3].T
+    if kinds.ndim != 2 or kinds.shape[1] < 3:
+        raise ValueError(f"kinds must have shape (n, 3 or more), got {kinds.shape}")
+    require_kinds("kinds", kinds[:, :3])
+    colour, shape, place = kinds[:, :3].T
     n = len(colour)
     moved = rng.integers(-1, 2, size=(2, n))
     pixel = np.arange(SIDE)

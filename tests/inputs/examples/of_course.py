@@ -97,6 +97,12 @@ EXAMPLES = {
     "plans.plan": lambda: dict(function=_checked),
     "ranges.require_signs": lambda: dict(name="y", values=np.array([1.0, -1.0])),
     "ranges.own_array": lambda: dict(name="y", values=np.array([1.0, -1.0]), shape=(2,)),
+    "scenes.require_kinds": lambda: dict(name="kind", kinds=[(1, 2, 3)]),
+    "scenes.caption": lambda: dict(kind=(1, 2, 3), template=0),
+    "scenes.tokenize": lambda: dict(captions=["a red disc"]),
+    "scenes.random_kinds": lambda: dict(n=3, rng=np.random.default_rng(0)),
+    "scenes.shapes_with_captions": lambda: dict(n=3, rng=np.random.default_rng(0)),
+    "scenes.draw": lambda: dict(kinds=np.array([[1, 2, 3]]), rng=np.random.default_rng(0)),
     "shapes.checked": lambda: dict(function=_checked),
     "shapes.checked_after_errors": lambda: dict(function=_checked),
     "shapes.judged": lambda: dict(function=_checked),
@@ -134,7 +140,7 @@ CHANGES = {
     "training.fit": {"optimizer", "loss"},
     **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
 }
-LONG = {"training.fit": {"steps"}}
+LONG = {"training.fit": {"steps"}, "scenes.random_kinds": {"n"}, "scenes.shapes_with_captions": {"n"}}
 PASSED_ON = {
     **{f"meters.{name}": {"args"} for name in ("matmul_flops", "elementwise_operations", "saved_bytes", "saved_bytes_over_time")},
     "arithmetic.arithmetic": {"args", "kwargs", "result"},
