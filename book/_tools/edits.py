@@ -6,6 +6,7 @@ and the numbers that seed a generator.
 
 import ast
 import builtins
+import random
 import re
 from dataclasses import dataclass
 
@@ -68,6 +69,17 @@ def sites(source: str, functions_only: bool = False) -> list[list[Edit]]:
     seen = {ast.dump(tree)}
     found = [[edit for edit in edits if _is_new(edit.of(source), seen)] for edits in finder.found]
     return [edits for edits in found if edits]
+
+
+def draw(places: list[list], count: int, seed: str) -> list:
+    """`count` different edits of places, or all there are: first a place is drawn, then one of its edits."""
+    generator, left, chosen = random.Random(seed), [list(place) for place in places if place], []
+    while left and len(chosen) < count:
+        place = generator.choice(left)
+        chosen.append(place.pop(generator.randrange(len(place))))
+        if not place:
+            left.remove(place)
+    return chosen
 
 
 def _is_new(source: str, seen: set[str]) -> bool:

@@ -10,14 +10,13 @@ Results are kept in _build/mutants/.
 
 import argparse
 import ast
-import random
 import re
 import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from edits import Edit, sites
+from edits import Edit, draw, sites
 from nbformat import NotebookNode
 from runs import OUT_OF_TIME, Run, describe, read, results, table
 from toolbox import ROOT, chapters_named
@@ -60,14 +59,8 @@ def method_sites(notebook: NotebookNode) -> list[list[Mutant]]:
 
 
 def drawn(notebook: NotebookNode, count: int, seed: str) -> list[Mutant]:
-    """`count` different mutants, or all there are: first a place is drawn, then one of its edits."""
-    generator, places, chosen = random.Random(seed), method_sites(notebook), []
-    while places and len(chosen) < count:
-        place = generator.choice(places)
-        chosen.append(place.pop(generator.randrange(len(place))))
-        if not place:
-            places.remove(place)
-    return chosen
+    """`count` different mutants, or all there are."""
+    return draw(method_sites(notebook), count, seed)
 
 
 def without_figures(notebook: NotebookNode) -> NotebookNode:
