@@ -1,12 +1,11 @@
 # The commands of the book; `make` alone lists them. What they do is in book/_tools/.
 PYTHON ?= python3
-COUNT ?= 30
-SEED ?= 0
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
 BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
+DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
 .PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench
@@ -51,8 +50,10 @@ browser: .venv/.tests  ## open the built website in headless Chromium and check 
 sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
-mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
-	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"
+# A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
+mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=10] [SEED=0] [JOBS=cores]
+	@$(if $(or $(MODULE),$(if $(CHAPTER),,all)),$(TOOL)/lib_mutants.py --module "$(MODULE)" $(DRAW))
+	@$(if $(or $(CHAPTER),$(if $(MODULE),,all)),$(TOOL)/mutants.py --chapter "$(CHAPTER)" $(DRAW))
 
 bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
 	@$(BENCH)/checked_calls.py

@@ -26,7 +26,7 @@ from pathlib import Path
 from edits import Edit, draw, sites
 from importers import Importers, code, imported
 from mutants import MOST_SECONDS, SLOWER, new_run, noticed, without_figures
-from outcomes import BY, Outcome, Outcomes, change, digest, listed, place, report
+from outcomes import BY, NO_DIFFERENCE, Outcome, Outcomes, change, digest, listed, place, report
 from runs import Run, describe, read, results
 from toolbox import ROOT, one_thread
 from trials import copy
@@ -48,7 +48,7 @@ def modules_named(names: str, importers: Importers) -> list[str]:
 class Subject:
     """A module of `lib` under `importers.root`, the tests and chapters that can notice a change of it, its outcomes."""
 
-    def __init__(self, module: str, importers: Importers, kept: Path = KEPT):
+    def __init__(self, module: str, importers: Importers, kept: Path = KEPT, harmless: Path = NO_DIFFERENCE):
         self.module, self.root, self.path = module, importers.root, importers.path(module)
         self.text = self.path.read_text(encoding="utf-8")
         self.tests, self.chapters = importers.tests(module), importers.chapters(module)
@@ -56,7 +56,7 @@ class Subject:
         met = [path.read_text(encoding="utf-8") for path in self.tests] + [code(path) for path in self.chapters]
         self.met = digest(*met)
         self.outcomes = Outcomes(module, self.text, kept)
-        self.same = listed(module, self.text)[0]
+        self.same = listed(module, self.text, harmless)[0]
 
     def to_try(self, count: int, seed: int) -> list[Edit]:
         """The edits of a draw that were not tried, and those that other tests or chapters let pass; none that is listed."""
