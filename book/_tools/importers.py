@@ -1,7 +1,7 @@
 """Who imports a module of `lib`: the tests and the chapters that can notice a change of it."""
 
 import ast
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from runs import read
@@ -70,6 +70,7 @@ class Importers:
         return []
 
 
+@cache
 def code(notebook: Path) -> str:
     """The code of a notebook, as one source."""
     return "\n".join(cell.source for cell in read(notebook).cells if cell.cell_type == "code")
