@@ -51,7 +51,7 @@ sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPT
 	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
 # A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
-mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=10] [SEED=0] [JOBS=cores]
+mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]
 	@$(if $(or $(MODULE),$(if $(CHAPTER),,all)),$(TOOL)/lib_mutants.py --module "$(MODULE)" $(DRAW))
 	@$(if $(or $(CHAPTER),$(if $(MODULE),,all)),$(TOOL)/mutants.py --chapter "$(CHAPTER)" $(DRAW))
 

@@ -15,9 +15,9 @@ import argparse
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -29,7 +29,7 @@ from mutants import MOST_SECONDS, SLOWER, new_run, noticed, without_figures
 from outcomes import BY, NO_DIFFERENCE, Outcome, Outcomes, change, digest, listed, place, report
 from runs import Run, describe, read, results
 from toolbox import ROOT, one_thread
-from trials import copy
+from trials import new_copy
 
 KEPT = ROOT / "_build" / "mutants" / "lib"
 STARTING = 10  # CPU seconds that any tests may take beside five times those without an edit
@@ -155,11 +155,13 @@ def try_chapters(subjects: list[Subject], most: int, jobs: int) -> list[str]:
 def meet(subject: Subject, outcome: Outcome, unedited: list[tuple[Run, dict]]) -> Outcome:
     """The outcome after the chapters have run with an edit, up to the first that notices."""
     for run, right in unedited:
-        with tempfile.TemporaryDirectory() as folder:
-            copy(subject.root, Path(folder), subject.path.relative_to(subject.root).as_posix(), outcome.edit.of(subject.text))
+        folder = new_copy(subject.root, subject.path.relative_to(subject.root).as_posix(), outcome.edit.of(subject.text))
+        try:
             seconds = max(SLOWER * right["seconds"], STARTING)
-            edited = Run(Path(folder, "run.json"), run.notebook, run.folder, seconds=seconds, root=Path(folder))
+            edited = Run(folder / "run.json", run.notebook, run.folder, seconds=seconds, root=folder)
             error = noticed(edited.make(), right)
+        finally:
+            shutil.rmtree(folder)
         if error:
             where = f"{run.file.stem.rsplit('-', 1)[0]} {describe(error)}"
             return replace(outcome, by=CHAPTER, where=where, met_chapters=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-COPIED, LEFT_OUT = ("lib",), (".git", ".venv", "_build", ".pytest_cache")
+LEFT_OUT = {".git", ".venv", "_build", ".pytest_cache"}
 MOST_BYTES = 8 << 30
 WAITING = 20  # times the CPU seconds of a trial may pass on the clock: a test that sleeps for ever ends too
 OUT_OF_TIME = "not done in time"
@@ -41,18 +41,27 @@ class FirstFailure:
     pytest_collectreport = pytest_runtest_logreport
 
 
-def copy(root: Path, folder: Path, file: str, source: str | None) -> None:
-    """Make a copy of a project's tree in which one file is edited; only `lib` is copied, all else is linked."""
+def new_copy(root: Path, file: str, source: str | None) -> Path:
+    """A copy of a project's tree in which one file of `lib` is edited; only `lib` is copied, all else are hard links."""
+    (root / "_build").mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="trial-", dir=root / "_build"))
     for path in root.iterdir():
-        if path.name in COPIED:
-            shutil.copytree(path, folder / path.name)
-        elif path.name not in LEFT_OUT:
-            (folder / path.name).symlink_to(path)
+        if path.name not in LEFT_OUT:
+            put = shutil.copy2 if path.name == "lib" else _link
+            shutil.copytree(path, folder / path.name, copy_function=put) if path.is_dir() else put(path, folder / path.name)
     if source is not None:
         edited = folder / file
         edited.write_text(source, encoding="utf-8")
         for compiled in edited.parent.glob(f"__pycache__/{edited.stem}.*"):
             compiled.unlink()
+    return folder
+
+
+def _link(path: str | Path, at: str | Path) -> None:
+    try:
+        os.link(path, at)
+    except OSError:  # a file system, or an owner, without hard links
+        shutil.copy2(path, at)
 
 
 def run_tests(folder: Path, tests: list[str], seconds: float) -> None:
@@ -78,8 +87,7 @@ class Trial:
 
     def __init__(self, root: Path, asked: dict):
         self.name, self.seconds = asked["name"], asked["seconds"]
-        self.folder = Path(tempfile.mkdtemp(prefix="trial-"))
-        copy(root, self.folder, asked["file"], asked["source"])
+        self.folder = new_copy(root, asked["file"], asked["source"])
         self.latest = time.monotonic() + WAITING * self.seconds
         self.pid = os.fork()
         if not self.pid:
