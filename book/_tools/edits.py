@@ -60,15 +60,20 @@ def sites(source: str, functions_only: bool = False) -> list[list[Edit]]:
 
     With `functions_only`, the places inside the functions and classes that it defines.
     """
-    tree = ast.parse(source)
+    seen = {ast.dump(ast.parse(source))}
+    every = candidates(source, functions_only)
+    found = [[edit for edit in edits if _is_new(edit.of(source), seen)] for edits in every]
+    return [edits for edits in found if edits]
+
+
+def candidates(source: str, functions_only: bool = False) -> list[list[Edit]]:
+    """The places and edits of `sites`, and such as do not compile, repeat another, or leave the program what it is."""
     finder = _Sites(source)
     kept = (ast.FunctionDef, ast.ClassDef) if functions_only else ast.stmt
-    for statement in tree.body:
+    for statement in ast.parse(source).body:
         if isinstance(statement, kept):
             finder.visit(statement)
-    seen = {ast.dump(tree)}
-    found = [[edit for edit in edits if _is_new(edit.of(source), seen)] for edits in finder.found]
-    return [edits for edits in found if edits]
+    return finder.found
 
 
 def draw(places: list[list], count: int, seed: str) -> list:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
-from edits import Edit, sites
+from edits import Edit, candidates
 from runs import table
 
 NO_DIFFERENCE = Path(__file__).with_name("no_difference.yml")
@@ -82,14 +82,13 @@ def change(text: str, edit: Edit) -> str:
 def listed(module: str, text: str, file: Path = NO_DIFFERENCE) -> tuple[set[Edit], list[str]]:
     """The edits of a module that are known to make no difference, and the entries that fit none of its lines any more."""
     entries = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get(module, []) if file.exists() else []
-    wanted = {(entry["in"], entry["edit"]) for entry in entries}
-    found = {}
-    if wanted:
-        for edit in (edit for edits in sites(text) for edit in edits):
-            if (key := (place(text, edit), change(text, edit))) in wanted:
-                found.setdefault(key, set()).add(edit)
+    wanted, found = {(entry["in"], entry["edit"]) for entry in entries}, {}
+    changes = {written for _, written in wanted}
+    for edit in (edit for edits in (candidates(text) if wanted else []) for edit in edits):
+        if (written := change(text, edit)) in changes and (key := (place(text, edit), written)) in wanted:
+            found.setdefault(key, {}).setdefault(edit.of(text), edit)
     old = [f"{module} · {where}: {edit}" for where, edit in sorted(wanted - set(found))]
-    return set().union(*found.values()), old
+    return {edit for same in found.values() for edit in same.values()}, old
 
 
 def report(modules: list[Outcomes], file: Path = NO_DIFFERENCE) -> str:
