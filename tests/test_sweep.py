@@ -51,9 +51,8 @@ def test_a_run_stops_at_its_first_error_and_says_what_failed(tmp_path):
     assert len(made["checks"]) == 1 and not (tmp_path / "runs").exists()
 
 
-def test_changed_code_is_run_again_and_changed_prose_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path)
+def test_changed_code_is_run_again_and_changed_prose_is_not(tmp_path):
+    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path, root=tmp_path)
     run.file.write_text(json.dumps({"key": run.key, "error": None, "seconds": 1, "checks": []}))
     run.notebook.cells[0].source = "other words"
     assert run.stored()
