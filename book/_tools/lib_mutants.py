@@ -92,10 +92,15 @@ def answers(root: Path, asked: list[dict], jobs: int) -> Iterator[dict]:
     loaded = sorted(name for name in names if name.split(".")[0] not in tools)
     command = [sys.executable, Path(__file__).with_name("trials.py"), root, str(jobs), *loaded]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread())
-    with process:
+    try:
         process.stdin.writelines(json.dumps(one) + "\n" for one in asked)
         process.stdin.close()
         yield from map(json.loads, process.stdout)
+        process.wait()
+    finally:
+        process.terminate()
+        process.stdout.close()
+        process.wait()
     if process.returncode:
         raise RuntimeError(f"The process that runs the tests has ended with {process.returncode}; see its message above.")
 

@@ -91,6 +91,7 @@ class Trial:
         self.latest = time.monotonic() + WAITING * self.seconds
         self.pid = os.fork()
         if not self.pid:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 run_tests(self.folder, asked["tests"], self.seconds)
             finally:
@@ -138,6 +139,7 @@ def run_all(root: Path, jobs: int, asked: list[dict]):
 
 def main() -> None:
     root, jobs, *names = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that trials and copies end with this process
     for name in names:  # one that is a class, or is not installed, is left to the tests
         with suppress(Exception), redirect_stdout(sys.stderr):
             import_module(name)
