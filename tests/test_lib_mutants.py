@@ -106,6 +106,15 @@ def test_tests_run_on_an_edited_copy_until_one_fails_or_the_time_is_out(sums):
     assert not list(sums.root.glob("ended.json"))
 
 
+def test_nothing_is_left_of_trials_that_nobody_waits_for(sums):
+    endless = sums.asked("endless", edit(SUMS, "n = n - 1", "n = n + 1"), 60)
+    answered = answers(sums.root, [endless, sums.asked("right", None, 60)], jobs=2)
+    assert next(answered)["name"] == "right"
+    assert len(list((sums.root / "_build").iterdir())) == 1
+    answered.close()
+    assert not list((sums.root / "_build").iterdir())
+
+
 def test_an_edit_that_tests_let_pass_meets_a_chapter_with_the_edited_lib(sums, tmp_path):
     [path] = sums.chapters
     run = Run(tmp_path / "sums-of-two-0.json", read(path), path.parent, root=sums.root)
