@@ -2,16 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
+# What proves the book reaches no other computer, so that none is needed to read, run or build it.
+OFFLINE := $(TOOL)/offline.py
 BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench
+.PHONY: help site read pdf test notebooks browser sweep mutants contract chapter run lab publish links clean bench faults audit reproducible
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
 
 .venv/.site: requirements.txt pyproject.toml book/_tools/set_up.py
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
@@ -23,11 +25,9 @@ help:  ## list the commands
 	@$(PYTHON) book/_tools/set_up.py -c requirements.txt -r tests/requirements.txt
 	@touch $@
 
-# A failed build keeps no state, or the next one would pass without repeating the warnings.
 site: .venv/.site  ## build the website; warnings are errors
 	@echo "Building the site"
-	@$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
-	@echo "Open _build/html/index.html, or serve it with: make read"
+	@$(OFFLINE) $(TOOL)/build_site.py
 
 read: .venv/.site  ## serve the built website on this computer
 	@$(TOOL)/read.py
@@ -36,19 +36,20 @@ pdf: .venv/.tests  ## print the built website as one PDF, _build/book.pdf
 	@$(TOOL)/pdf.py
 
 test: .venv/.tests  ## prove everything: lib, the contract, standalone notebooks, every chapter's outputs
-	@echo "Testing lib, the contract and the standalone notebooks"
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/browser -q -n 2 --dist worksteal
+	@echo "Testing that the network can be cut; then, with none, lib, the contract and the standalone notebooks"
+	@$(BIN)/python -m pytest tests/test_offline.py -p no:cacheprovider -q
+	@$(ONE_THREAD) $(OFFLINE) $(BIN)/python -m pytest tests --ignore=tests/browser -p no:cacheprovider -q -n logical --dist worksteal
 	@echo "Running every chapter and comparing its outputs"
-	@$(TOOL)/notebooks.py
+	@$(OFFLINE) $(TOOL)/notebooks.py
 
 notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHAPTER=slug
-	@$(TOOL)/notebooks.py $(CHAPTER)
+	@$(OFFLINE) $(TOOL)/notebooks.py $(CHAPTER)
 
 browser: .venv/.tests  ## open the built website in headless Chromium and check it
-	@$(BIN)/python -m pytest tests/browser -q -n 2 --dist loadgroup
+	@$(OFFLINE) $(BIN)/python -m pytest tests/browser -q -n logical --dist loadgroup
 
-sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
-	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
+sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"] [DASK=tcp://…]
+	@DASK=$(DASK) $(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
 # A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
 mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]
@@ -85,6 +86,15 @@ publish:  ## push the built website to the branch gh-pages of origin
 # In a folder of its own: the website would publish the report, and pages that were read for it lack the site's anchors.
 links: .venv/.site  ## ask every link to another site whether it still answers
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
+
+faults: .venv/.tests  ## kill the tools, fill their disk, spoil their notebooks; what comes of it: [RUNS=10] [SITES=3] [SEED=0]
+	@$(TOOL)/faults.py --runs $(or $(RUNS),10) --sites $(or $(SITES),3) --seed $(or $(SEED),0)
+
+audit: .venv/.tests  ## list the licences of all dependencies, and their known weaknesses
+	@$(TOOL)/audit.py
+
+reproducible: .venv/.tests  ## build the site of a commit twice and compare both byte for byte: [COMMIT=HEAD]
+	@$(OFFLINE) $(TOOL)/reproducible.py $(COMMIT)
 
 clean:  ## remove what was built; the virtual environment stays
 	rm -rf _build .pytest_cache

@@ -1,5 +1,6 @@
 """The book's contract: a good chapter keeps it, and each violation is refused with its place and its remedy."""
 
+import base64
 import copy
 import json
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from lib.chapter.notebook import Chapter
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+SIGNED = base64.b64encode(b"\x89PNG\r\n\x1a\n\x00\x00\x00\x01tEXtx....").decode()
 HEADER = """# RoPE: rotary position embedding
 
 > **Source note.** It says that rotating is enough.
@@ -258,6 +260,10 @@ VIOLATIONS = {
     "stderr": (output(14, output_type="stream", name="stderr", text="oh"), "cell 15", "stderr; mend"),
     "error": (output(14, output_type="error", ename="ValueError"), "cell 15", "an error (ValueError); mend"),
     "absolute path": (reprint(14, "0.123", "in /home/me/x"), "cell 15", "absolute path; print"),
+    "script": (output(14, output_type="display_data", data={"text/markdown": "<Script src=x></script>"}), "cell 15", "a script; an"),
+    "foreign address": (reprint(14, "0.123", "see https://example.org/x"), "cell 15", "an address; what"),
+    "output of HTML": (output(14, output_type="display_data", data={"text/html": "<b>1</b>"}), "cell 15", "the output is text/html"),
+    "picture with a text": (output(13, output_type="display_data", data={"image/png": SIGNED}), "cell 14", "the picture holds a text"),
     "warning": (reprint(14, "0.123", "UserWarning: x"), "cell 15", "a warning; mend"),
     "progress bar": (reprint(14, "0.123", " 40%|####  | 4/10"), "cell 15", "progress bar; import tqdm"),
     "speed": (reprint(14, "0.123", "12.5it/s"), "cell 15", "progress bar"),

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 from course_site import formulas
 from course_site.formulas import font, markup, mathml, typesetter
+from course_site.search import CourseBuilder
 from fontTools.ttLib import TTFont
+from sphinx.builders.html import StandaloneHTMLBuilder
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,20 @@ def test_damage_to_what_is_kept_costs_a_new_start(tmp_path):
         assert typesetter.Typesetter(path, "now").shapes == {}
 
 
+def test_all_pages_are_written_when_no_formula_is_kept(tmp_path, monkeypatch):
+    """Else the font would have the letters of the pages alone that changed."""
+    monkeypatch.setattr(StandaloneHTMLBuilder, "get_outdated_docs", lambda builder: {"changed"})
+    builder = object.__new__(CourseBuilder)
+    builder.env, path = SimpleNamespace(found_docs={"changed", "same"}), tmp_path / "formulas.json"
+    builder.app = SimpleNamespace(formulas=typesetter.Typesetter(path, "now"))
+    assert builder.get_outdated_docs() == {"changed", "same"}
+    builder.app.formulas.typeset("x", display=False)
+    builder.app.formulas.close()
+    for made_with, written in {"now": {"changed"}, "another": {"changed", "same"}}.items():
+        builder.app = SimpleNamespace(formulas=typesetter.Typesetter(path, made_with))
+        assert builder.get_outdated_docs() == written
+
+
 def test_without_node_pages_load_the_script(monkeypatch):
     monkeypatch.setattr(typesetter, "node", lambda: Path("/nowhere/node"))
     assert not typesetter.node_runs()
@@ -168,4 +184,4 @@ def test_without_node_pages_load_the_script(monkeypatch):
     monkeypatch.setattr(formulas.LOGGER, "info", told.append)
     config = SimpleNamespace(html_math_renderer=None)
     formulas.choose_renderer(None, config)
-    assert config.html_math_renderer is None and "node cannot run" in told[0]
+    assert config.html_math_renderer == "mathjax" and "node cannot run" in told[0]

@@ -128,6 +128,11 @@ def test_publishing_from_a_shallow_clone(copy):
     assert git(remote, "rev-list", "--count", PUBLISHED_BRANCH).strip() == "2"
 
 
+def test_half_a_site_is_not_published(copy):
+    (copy / "_build" / ".unfinished").touch()
+    assert "failed or was stopped: build it again" in publish(copy).stderr
+
+
 def test_without_a_site_or_a_remote_nothing_is_published(copy):
     git(copy, "remote", "remove", "origin")
     assert "no remote named origin" in publish(copy).stderr

@@ -13,11 +13,14 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 from PIL import Image
-from runs import new_client
-from toolbox import Chapter, chapters_named, one_thread, usage
+from PIL.PngImagePlugin import PngInfo
+from runs import new_client, parsed
+from toolbox import Chapter, chapters_named, in_plain_words, one_thread, require_kernel, require_writable, usage
 
 import contract
 from contract.cells import METADATA as CELL_METADATA
+
+from lib.chapter.files import replace_text
 
 CELL_SECONDS = 300
 METADATA = {
@@ -29,9 +32,10 @@ METADATA = {
 def execute(path: Path) -> tuple[float, float]:
     """Execute a notebook and store it; returns the kernel's CPU seconds and peak memory in gigabytes.
 
-    When a cell fails, the file keeps its old outputs.
+    When a cell fails, the file keeps its old outputs; so it does when something ends the run, at whatever moment.
     """
-    notebook = nbformat.read(path, as_version=4)
+    require_writable(path)
+    notebook = parsed(path)
     client = new_client(notebook, path.parent, timeout=CELL_SECONDS, record_timing=False, coalesce_streams=True)
     with client.setup_kernel(env=one_thread()):
         code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -41,7 +45,7 @@ def execute(path: Path) -> tuple[float, float]:
         used = usage(client.km.provisioner.pid)
     _progress("")
     tidy(notebook)
-    nbformat.write(notebook, path)
+    replace_text(path, nbformat.writes(notebook) + "\n")
     return used
 
 
@@ -67,9 +71,10 @@ def quantised(png: str) -> str:
     picture = Image.open(io.BytesIO(original))
     if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
         picture = picture.convert("RGB")
-    small = io.BytesIO()
+    whole, small = io.BytesIO(), io.BytesIO()
+    picture.save(whole, "PNG", optimize=True, pnginfo=PngInfo())  # without the name of what drew it
     picture.quantize(256).save(small, "PNG", optimize=True)
-    return base64.b64encode(min(original, small.getvalue(), key=len)).decode()
+    return base64.b64encode(min(whole.getvalue(), small.getvalue(), key=len)).decode()
 
 
 def _progress(message: str) -> None:
@@ -77,8 +82,10 @@ def _progress(message: str) -> None:
         print(f"\r\033[K{message}", end="", flush=True)
 
 
+@in_plain_words
 def main(slugs: str) -> int:
     """Run the chapters named and say what each still violates; the first cell that fails ends the run."""
+    require_kernel()
     for path in chapters_named(slugs):
         try:
             seconds, gigabytes = execute(path)

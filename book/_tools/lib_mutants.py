@@ -28,7 +28,7 @@ from importers import Importers, code, imported
 from mutants import MOST_SECONDS, SLOWER, new_run, noticed, without_figures
 from outcomes import BY, NO_DIFFERENCE, Outcome, Outcomes, change, digest, listed, place, report
 from runs import Run, describe, read, results
-from toolbox import ROOT, one_thread
+from toolbox import ROOT, in_plain_words, one_thread, require_kernel
 from trials import new_copy
 
 KEPT = ROOT / "_build" / "mutants" / "lib"
@@ -173,6 +173,7 @@ def meet(subject: Subject, outcome: Outcome, unedited: list[tuple[Run, dict]]) -
     return replace(outcome, met_chapters=True)
 
 
+@in_plain_words
 def main() -> int:
     parser = argparse.ArgumentParser(description="Change lib in one place at a time and see what notices.")
     parser.add_argument("--module", default="", help="only these modules of lib")
@@ -185,6 +186,7 @@ def main() -> int:
     subjects = [Subject(name, importers) for name in modules_named(arguments.module, importers)]
     broken = try_tests(subjects, arguments.count, arguments.seed, arguments.jobs)
     if arguments.chapters:
+        require_kernel()
         broken += try_chapters(subjects, arguments.chapters, arguments.jobs)
     print(f"\n{report([subject.outcomes for subject in subjects])}")
     print("\n".join(broken))

@@ -6,9 +6,10 @@
 import sys
 
 import contract
-from toolbox import Chapter, chapters_named, unfinished
+from toolbox import Chapter, chapters_named, in_plain_words, unfinished
 
 
+@in_plain_words
 def main(slugs: str) -> int:
     """Print the violations of the chapters named, or of all that are in the book."""
     problems = contract.book_violations()

@@ -19,7 +19,7 @@ from pathlib import Path
 from edits import Edit, draw, sites
 from nbformat import NotebookNode
 from runs import OUT_OF_TIME, Run, describe, read, results, table
-from toolbox import ROOT, chapters_named
+from toolbox import ROOT, chapters_named, in_plain_words, require_kernel
 
 FOLDER = ROOT / "_build" / "mutants"
 FOLDED = {"hide-cell", "hide-input"}
@@ -126,6 +126,7 @@ def report(outcomes: dict[str, list[tuple[str, dict | None]]]) -> str:
     return "\n".join(lines + [f"- {survivor}" for survivor in survivors])
 
 
+@in_plain_words
 def main() -> int:
     parser = argparse.ArgumentParser(description="Break chapters in one place at a time and see what notices.")
     parser.add_argument("--chapter", default="", help="only the chapters with these slugs")
@@ -133,6 +134,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the draw's seed")
     parser.add_argument("--jobs", type=int, help="kernels at once: as many as there are cores")
     arguments = parser.parse_args()
+    require_kernel()
     count = arguments.count or (30 if arguments.chapter else 3)
     notebooks = {path: without_figures(read(path)) for path in chapters_named(arguments.chapter)}
     unedited = {new_run(path, notebook, MOST_SECONDS): path for path, notebook in notebooks.items()}

@@ -7,8 +7,9 @@ import json
 import sys
 
 from execute import METADATA
-from toolbox import ROOT, syllabus
+from toolbox import ROOT, in_plain_words, syllabus
 
+from lib.chapter.files import replace_text
 from lib.chapter.notebook import PRODUCTION_HEAD
 
 HEADER = """# {title}
@@ -131,6 +132,7 @@ def template(title: str, digest: str) -> dict:
     return {"cells": cells, "metadata": {"course": {"digest": digest}} | METADATA, "nbformat": 4, "nbformat_minor": 5}
 
 
+@in_plain_words
 def main(part: str, slug: str) -> None:
     planned = {(p["part"], c["slug"]): c for p in syllabus() for c in p["chapters"]}
     if (part, slug) not in planned:
@@ -144,7 +146,7 @@ def main(part: str, slug: str) -> None:
     path.parent.mkdir(exist_ok=True)
     chapter = planned[part, slug]
     content = template(chapter["title"], chapter["digest"])
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
     print(
         f"Made {path.relative_to(ROOT)}. Work on it with make lab; make run CHAPTER={slug} stores its outputs and lists "
         f"what is still to write. When nothing is left, add book/{part}/{slug} to _toc.yml."

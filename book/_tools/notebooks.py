@@ -9,9 +9,10 @@ import os
 import sys
 
 import pytest
-from toolbox import ROOT, chapters_named, one_thread
+from toolbox import ROOT, Chapter, chapters_named, in_plain_words, one_thread, require_kernel
 
 STRICT = [
+    "-pno:cacheprovider",  # comparing writes nothing into the checkout
     "--nbval",
     "--nbval-current-env",
     "--nbval-cell-timeout=300",
@@ -19,8 +20,10 @@ STRICT = [
 ]
 
 
+@in_plain_words
 def main(slug: str | None = None) -> int:
-    paths = [str(path) for path in chapters_named(slug)]
+    require_kernel()
+    paths = [str(Chapter(path).path) for path in chapters_named(slug)]  # nbval would show a file that is no notebook as a fault of its own
     if not paths:
         print("There is no chapter in _toc.yml yet, so there is nothing to run.")
         return 0

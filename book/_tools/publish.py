@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
+UNFINISHED = ROOT / "_build" / ".unfinished"  # build_site.py removes it
 BRANCH = "gh-pages"
 
 
@@ -27,6 +28,8 @@ def git(*arguments: str, **environment: str) -> str:
 def main() -> None:
     if not (SITE / "index.html").exists():
         sys.exit("There is no site yet: build it with make site.")
+    if UNFINISHED.exists():
+        sys.exit("The last build of the site failed or was stopped: build it again with make site.")
     if "origin" not in git("remote").split():
         sys.exit("This repository has no remote named origin: add one with git remote add origin ADDRESS.")
     (SITE / ".nojekyll").touch()  # else GitHub leaves out the folders that begin with an underscore

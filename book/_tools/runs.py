@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from toolbox import ROOT, one_thread
 
-from lib.chapter.notebook import EXEMPT, text
+from lib.chapter.files import replace_text
+from lib.chapter.notebook import EXEMPT, NotANotebook, read_notebook, text
 
 OUT_OF_TIME = "OutOfTime"
 MOST_WAITING = 900  # seconds on the clock for a whole run, whatever the kernel does
@@ -46,7 +48,8 @@ class Run:
     def key(self) -> str:
         """A hash of what the result depends on: the code cells, and the sources of `lib` as they are now."""
         cells = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
-        sources = {path.relative_to(self.root).as_posix(): path.read_text() for path in sorted(self.root.glob("lib/**/*.py"))}
+        paths = sorted(self.root.glob("lib/**/*.py"))
+        sources = {path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
         return hashlib.sha256(json.dumps([cells, sources]).encode()).hexdigest()
 
     def stored(self) -> dict | None:
@@ -73,9 +76,7 @@ class Run:
         checks = [json.loads(line) for line in lines]
         result = {"key": key, "error": error, "seconds": seconds, "checks": checks, "printed": printed(notebook)}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        half = self.file.with_suffix(".half")
-        half.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-        half.replace(self.file)
+        replace_text(self.file, json.dumps(result, ensure_ascii=False))
         return result
 
 
@@ -136,6 +137,19 @@ def describe(error: dict) -> str:
     return f"cell {error['cell']}: {error['kind']}: {' '.join(error['message'].split())[:400]}"
 
 
+@contextmanager
+def workers(jobs: int | None = None) -> Iterator[Executor]:
+    """What makes runs: `jobs` threads, or one for each core; with an address in DASK, a cluster that shares this folder."""
+    if address := os.environ.get("DASK"):
+        from distributed import Client
+
+        with Client(address) as client:
+            yield client.get_executor(pure=False)
+    else:
+        with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
+            yield pool
+
+
 def results(runs: Iterable[Run], jobs: int | None = None) -> Iterator[tuple[Run, dict]]:
     """Each run with its result as it comes: stored ones first, then those that are made now, `jobs` at once."""
     missing = []
@@ -145,18 +159,28 @@ def results(runs: Iterable[Run], jobs: int | None = None) -> Iterator[tuple[Run,
             yield run, result
         else:
             missing.append(run)
-    with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
+    with workers(jobs) as pool:
         made = {pool.submit(run.make): run for run in missing}
         try:
             for future in as_completed(made):
                 yield made[future], future.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            for future in made:
+                future.cancel()
+
+
+def parsed(path: Path) -> NotebookNode:
+    """A notebook in the form of nbformat 4; raises NotANotebook."""
+    read_notebook(path)
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise NotANotebook(path, error) from error
 
 
 def read(path: Path) -> NotebookNode:
     """A notebook without its stored outputs."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = parsed(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []

@@ -23,7 +23,10 @@ def make_environment():
         )
     print("Making .venv with Python %s" % sys.version.split()[0], flush=True)
     if subprocess.call([sys.executable, "-m", "venv", VENV]):
-        sys.exit("Python could not make .venv. On Debian and Ubuntu install python3-venv, remove .venv and try again.")
+        sys.exit(
+            "Python could not make .venv; its message is above. On Debian and Ubuntu install python3-venv. If the disk is "
+            "full, free some room. Then give the same command again."
+        )
 
 
 def install(arguments):
@@ -36,12 +39,19 @@ def install(arguments):
             print(line, end="", flush=True)
     if pip.wait():
         sys.exit(
-            "pip could not install %s; its message is above. If it did not reach its index, check the network. Then "
-            "give the same command again: what was fetched is kept." % arguments[-1]
+            "pip could not install %s; its message is above. If it did not reach its index, check the network; if the "
+            "disk is full, free some room. Then give the same command again: what was fetched is kept." % arguments[-1]
         )
 
 
+def is_whole():
+    """Whether .venv has a Python with pip: what was stopped while it was made may have the one without the other."""
+    return os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+
+
 if __name__ == "__main__":
-    if not os.path.exists(PYTHON):
+    if not os.access(ROOT, os.W_OK):
+        sys.exit("%s cannot be written: give yourself the right to, or work in a copy that you own." % ROOT)
+    if not is_whole():
         make_environment()
     install(sys.argv[1:])

@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 
 from runs import Run, describe, read, results, table
-from toolbox import ROOT, chapters_named
+from toolbox import ROOT, chapters_named, in_plain_words, require_kernel
 
 FOLDER = ROOT / "_build" / "sweep"
 SEEDS = range(1, 31)
@@ -76,6 +76,7 @@ def report(slug: str, found: dict[int, dict], seeds: list[int]) -> tuple[str, bo
     return "\n".join(lines), good
 
 
+@in_plain_words
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run chapters with many seeds and show the margins of their claims.")
     parser.add_argument("--chapter", default="", help="only the chapters with these slugs")
@@ -88,6 +89,7 @@ def main() -> int:
         for seed in seeds:
             runs[Run(FOLDER / f"{path.stem}-{seed}.json", notebook, path.parent, seed)] = path.stem
     if not arguments.report:
+        require_kernel()
         for done, (run, result) in enumerate(results(runs), 1):
             verdict = "FAILED" if result["error"] else "passed"
             print(f"{done} of {len(runs)}: {runs[run]}, seed {run.seed}: {verdict}, {result['seconds']} CPU s", flush=True)

@@ -156,6 +156,27 @@ def parse_header(markdown: str) -> Header:
     )
 
 
+class NotANotebook(ValueError):
+    """A file that should be a notebook and cannot be read as one; the message says what to do."""
+
+    def __init__(self, path: Path, error: Exception):
+        super().__init__(
+            f"{path} is not a notebook ({error}). Mend it there, or take its last committed form back with "
+            f'git checkout -- "{path}". Nothing was changed.'
+        )
+
+
+def read_notebook(path: Path) -> dict:
+    """What a notebook's file holds, as JSON; raises NotANotebook."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or not even text
+        raise NotANotebook(path, error) from error
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        raise NotANotebook(path, ValueError("it has no list of cells"))
+    return notebook
+
+
 class Chapter:
     """A chapter notebook on disk."""
 
@@ -163,7 +184,7 @@ class Chapter:
         self.path = Path(path)
         self.slug = self.path.stem
         self.part = self.path.parent.name
-        self.notebook = json.loads(self.path.read_text(encoding="utf-8"))
+        self.notebook = read_notebook(self.path)
         self.cells = self.notebook["cells"]
 
     @property

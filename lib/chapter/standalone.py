@@ -13,7 +13,8 @@ from pathlib import Path
 
 from lib.chapter.addresses import addresses
 from lib.chapter.book import ROOT, chapter_paths
-from lib.chapter.notebook import text
+from lib.chapter.files import replace_text
+from lib.chapter.notebook import read_notebook, text
 
 SET_UP = '''\
 #@title Set-up: run this first
@@ -45,7 +46,7 @@ def pack_lib() -> str:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(set((ROOT / "lib").rglob("*.py")) - set((ROOT / "lib" / "chapter").rglob("*.py"))):
             entry = zipfile.ZipInfo(path.relative_to(ROOT).as_posix())
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type, entry.create_system = zipfile.ZIP_DEFLATED, 3  # the same text on every system
             archive.writestr(entry, path.read_bytes())
     packed = base64.b64encode(buffer.getvalue()).decode()
     return "\n".join(packed[i : i + LINE] for i in range(0, len(packed), LINE))
@@ -79,7 +80,7 @@ def rewrite_links(markdown: str, folder: Path, site_url: str) -> str:
 def standalone(chapter_path: Path, site_url: str = "") -> dict:
     """The chapter's notebook with `lib` inside; the outputs of its own cells are kept."""
     chapter_path = Path(chapter_path).resolve()
-    notebook = json.loads(chapter_path.read_text(encoding="utf-8"))
+    notebook = read_notebook(chapter_path)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             markdown = rewrite_links(text(cell["source"]), chapter_path.parent, site_url)
@@ -95,7 +96,7 @@ def write_all(folder: Path) -> list[Path]:
     written = []
     for path in chapter_paths():
         target = folder / path.name
-        target.write_text(json.dumps(standalone(path, site_url), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        replace_text(target, json.dumps(standalone(path, site_url), ensure_ascii=False, indent=1) + "\n")
         written.append(target)
     return written
 

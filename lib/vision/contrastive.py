@@ -4,7 +4,7 @@ A critic gives every pair (x, y) a number f. `joint` holds it for pairs that wer
 an x and a y from different places. The bounds are to be made large, `info_nce` is a loss. All are in nats.
 
 Sources: Donsker and Varadhan 1983; Nguyen, Wainwright and Jordan 2010, arXiv 0809.0853; Gutmann and Hyvärinen 2010 (NCE);
-van den Oord et al. 2018, arXiv 1807.03748 (InfoNCE); Hjelm et al. 2019, arXiv 1808.06670 (Deep InfoMax).
+van den Oord et al. 2018, arXiv 1807.03748 (InfoNCE); Hjelm et al. 2019, arXiv 1808.06670 (Deep InfoMax); Radford et al. 2021 (CLIP).
 """
 
 import math
@@ -117,6 +117,17 @@ def info_nce(scores: Float[Tensor, "n k"], positions: Int64[Tensor, "n"]) -> Flo
         raise ValueError(f"positions must lie in 0 … {scores.shape[1] - 1}, got {came}")
     require_finite_entries("scores", scores)
     return cross_entropy(scores.to(working_dtype(scores.dtype)), positions)
+
+
+@checked
+def clip_loss(scores: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+    """`info_nce` for n images, whose right texts are on the diagonal, and for n texts, averaged: the loss of CLIP.
+
+    `scores` are cosines times the scale, rows images and columns texts. Constant scores give log n. Source: Radford et
+    al. 2021, arXiv 2103.00020, figure 3.
+    """
+    right = torch.arange(len(scores), device=scores.device)
+    return (info_nce(scores, right) + info_nce(scores.T, right)) / 2
 
 
 def _finite_and_weighed(joint, marginal, weights):

@@ -9,8 +9,8 @@ from lib.chapter.standalone import write_all
 
 from . import (
     api, assets, benchmarks, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
-    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, progress, published,
-    references, screens, search, sources,
+    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, policy, progress,
+    published, references, screens, search, sources,
 )  # fmt: skip
 
 LOGGER = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ def setup(app):
     search.setup(app)
     descriptions.setup(app)
     published.setup(app)
+    policy.setup(app)
     pages.add_files_where(app, 'class="listing', "listings.css")
     pages.add_files_where(app, 'class="letters"', "listings.css")
     return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -103,6 +103,10 @@ def index(env) -> dict:
 class CourseBuilder(StandaloneHTMLBuilder):
     """Sphinx's HTML builder with the book's index in place of Sphinx's own."""
 
+    def get_outdated_docs(self):
+        """All pages when no formula is kept: else the font would have the letters of the pages alone that are written now."""
+        return self.env.found_docs if self.app.formulas.begins else super().get_outdated_docs()
+
     def load_indexer(self, docnames):
         """Nothing to load: the environment keeps the sections."""
 

@@ -50,9 +50,9 @@ def visit_displayed_math(translator, node):
 
 
 def choose_renderer(app, config):
-    if node_runs():
-        config.html_math_renderer = NAME
-    else:
+    runs = node_runs()
+    config.html_math_renderer = NAME if runs else "mathjax"  # of two, Sphinx would take the one that is not its own
+    if not runs:
         LOGGER.info("node cannot run here, so pages load MathJax's script: formulas show later, and pages are heavier")
 
 

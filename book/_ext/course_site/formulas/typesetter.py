@@ -6,6 +6,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from lib.chapter.files import replace_text
+
 MATHJAX = "sphinx-mathjax-offline"
 PROGRAM = Path(__file__).with_name("typeset.cjs")
 
@@ -46,6 +48,7 @@ class Typesetter:
                 self.kept = kept
         except (FileNotFoundError, ValueError, TypeError, KeyError):  # nothing kept, or not by this program
             pass
+        self.begins = not self.kept["formulas"]
 
     @property
     def shapes(self) -> dict[str, list]:
@@ -79,4 +82,4 @@ class Typesetter:
         if self.process is not None:
             self.process.communicate()
         if self.changed:
-            self.path.write_text(json.dumps(self.kept), encoding="utf-8")
+            replace_text(self.path, json.dumps(self.kept))
