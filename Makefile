@@ -1,7 +1,5 @@
 # The commands of the book; `make` alone lists them. What they do is in book/_tools/.
 PYTHON ?= python3
-COUNT ?= 30
-SEED ?= 0
 BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
 # What proves the book reaches no other computer, so that none is needed to read, run or build it.
@@ -9,6 +7,7 @@ OFFLINE := $(TOOL)/offline.py
 BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
+DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
 .PHONY: help site read pdf test notebooks browser sweep mutants inputs contract chapter run lab publish links clean bench faults audit reproducible
@@ -52,8 +51,10 @@ browser: .venv/.tests  ## open the built website in headless Chromium and check 
 sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"] [DASK=tcp://…]
 	@DASK=$(DASK) $(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
-mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
-	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"
+# A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
+mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]
+	@$(if $(or $(MODULE),$(if $(CHAPTER),,all)),$(TOOL)/lib_mutants.py --module "$(MODULE)" $(DRAW))
+	@$(if $(or $(CHAPTER),$(if $(MODULE),,all)),$(TOOL)/mutants.py --chapter "$(CHAPTER)" $(DRAW))
 
 inputs: .venv/.tests  ## try bad input on every public function of lib: [MODULE=lib.sequence.moe] [EXAMPLES=200]
 	@$(BIN)/python tests/inputs/try_inputs.py $(MODULE) --examples $(or $(EXAMPLES),200)
@@ -93,7 +94,7 @@ links: .venv/.site  ## ask every link to another site whether it still answers
 	@$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
 
 faults: .venv/.tests  ## kill the tools, fill their disk, spoil their notebooks; what comes of it: [RUNS=10] [SITES=3] [SEED=0]
-	@$(TOOL)/faults.py --runs $(or $(RUNS),10) --sites $(or $(SITES),3) --seed "$(SEED)"
+	@$(TOOL)/faults.py --runs $(or $(RUNS),10) --sites $(or $(SITES),3) --seed $(or $(SEED),0)
 
 audit: .venv/.tests  ## list the licences of all dependencies, and their known weaknesses
 	@$(TOOL)/audit.py

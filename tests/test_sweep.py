@@ -29,9 +29,9 @@ def line(value, number=1, kind="measured", what="gain", threshold=1.0, used=None
     return {"number": number, "kind": kind, "what": what, "threshold": threshold, "value": value, "used": used}
 
 
-def test_a_run_has_its_seed_keeps_its_margins_and_is_not_made_twice(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)  # a `lib` that nobody changes meanwhile
-    run = Run(tmp_path / "kept" / "a-4.json", notebook(COUNTED, CLAIM, COUNTED), tmp_path, seed=4)
+def test_a_run_has_its_seed_keeps_its_margins_and_is_not_made_twice(tmp_path):
+    cells = notebook(COUNTED, CLAIM, COUNTED)
+    run = Run(tmp_path / "kept" / "a-4.json", cells, tmp_path, seed=4, root=tmp_path)  # a `lib` that nobody changes
     assert run.stored() is None
     ((_, made),) = runs.results([run])
     ((_, again),) = runs.results([run])
@@ -62,9 +62,8 @@ def test_a_run_stops_at_its_first_error_and_says_what_failed(tmp_path):
     assert len(made["checks"]) == 1 and not (tmp_path / "runs").exists()
 
 
-def test_changed_code_is_run_again_and_changed_prose_is_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path)
+def test_changed_code_is_run_again_and_changed_prose_is_not(tmp_path):
+    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path, root=tmp_path)
     run.file.write_text(json.dumps({"key": run.key, "error": None, "seconds": 1, "checks": []}))
     run.notebook.cells[0].source = "other words"
     assert run.stored()
@@ -72,9 +71,8 @@ def test_changed_code_is_run_again_and_changed_prose_is_not(tmp_path, monkeypatc
     assert not run.stored()
 
 
-def test_a_change_in_lib_counts_as_changed_code(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path)
+def test_a_change_in_lib_counts_as_changed_code(tmp_path):
+    run = Run(tmp_path / "a.json", notebook("x = 1"), tmp_path, root=tmp_path)
     before = run.key
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "new.py").write_text("x = 1")

@@ -6,6 +6,7 @@ and the numbers that seed a generator.
 
 import ast
 import builtins
+import random
 import re
 from dataclasses import dataclass
 
@@ -59,15 +60,31 @@ def sites(source: str, functions_only: bool = False) -> list[list[Edit]]:
 
     With `functions_only`, the places inside the functions and classes that it defines.
     """
-    tree = ast.parse(source)
+    seen = {ast.dump(ast.parse(source))}
+    every = candidates(source, functions_only)
+    found = [[edit for edit in edits if _is_new(edit.of(source), seen)] for edits in every]
+    return [edits for edits in found if edits]
+
+
+def candidates(source: str, functions_only: bool = False) -> list[list[Edit]]:
+    """The places and edits of `sites`, and such as do not compile, repeat another, or leave the program what it is."""
     finder = _Sites(source)
     kept = (ast.FunctionDef, ast.ClassDef) if functions_only else ast.stmt
-    for statement in tree.body:
+    for statement in ast.parse(source).body:
         if isinstance(statement, kept):
             finder.visit(statement)
-    seen = {ast.dump(tree)}
-    found = [[edit for edit in edits if _is_new(edit.of(source), seen)] for edits in finder.found]
-    return [edits for edits in found if edits]
+    return finder.found
+
+
+def draw(places: list[list], count: int, seed: str) -> list:
+    """`count` different edits of places, or all there are: first a place is drawn, then one of its edits."""
+    generator, left, chosen = random.Random(seed), [list(place) for place in places if place], []
+    while left and len(chosen) < count:
+        place = generator.choice(left)
+        chosen.append(place.pop(generator.randrange(len(place))))
+        if not place:
+            left.remove(place)
+    return chosen
 
 
 def _is_new(source: str, seen: set[str]) -> bool:

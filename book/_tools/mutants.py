@@ -1,6 +1,6 @@
 """Break chapters in one place at a time, at random, and see whether a claim, a checker or an error notices.
 
-    python book/_tools/mutants.py [--chapter "SLUG SLUG"] [--count 30] [--seed 0]
+    python book/_tools/mutants.py [--chapter "SLUG SLUG"] [--count 30] [--seed 0] [--jobs CORES]
 
 The edits are drawn from a chapter's method: open code cells without the stubs of exercises, and functions that folded
 cells define for them. Every place has the same chance. An edit is caught when a cell of the edited notebook raises, when
@@ -10,14 +10,13 @@ Results are kept in _build/mutants/.
 
 import argparse
 import ast
-import random
 import re
 import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from edits import Edit, sites
+from edits import Edit, draw, sites
 from nbformat import NotebookNode
 from runs import OUT_OF_TIME, Run, describe, read, results, table
 from toolbox import ROOT, chapters_named, in_plain_words, require_kernel
@@ -60,14 +59,8 @@ def method_sites(notebook: NotebookNode) -> list[list[Mutant]]:
 
 
 def drawn(notebook: NotebookNode, count: int, seed: str) -> list[Mutant]:
-    """`count` different mutants, or all there are: first a place is drawn, then one of its edits."""
-    generator, places, chosen = random.Random(seed), method_sites(notebook), []
-    while places and len(chosen) < count:
-        place = generator.choice(places)
-        chosen.append(place.pop(generator.randrange(len(place))))
-        if not place:
-            places.remove(place)
-    return chosen
+    """`count` different mutants, or all there are."""
+    return draw(method_sites(notebook), count, seed)
 
 
 def without_figures(notebook: NotebookNode) -> NotebookNode:
@@ -137,14 +130,16 @@ def report(outcomes: dict[str, list[tuple[str, dict | None]]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Break chapters in one place at a time and see what notices.")
     parser.add_argument("--chapter", default="", help="only the chapters with these slugs")
-    parser.add_argument("--count", type=int, default=30, help="edits of each chapter")
+    parser.add_argument("--count", type=int, help="edits of each chapter: 30 if some are named, 3 if all are broken")
     parser.add_argument("--seed", type=int, default=0, help="the draw's seed")
+    parser.add_argument("--jobs", type=int, help="kernels at once: as many as there are cores")
     arguments = parser.parse_args()
     require_kernel()
+    count = arguments.count or (30 if arguments.chapter else 3)
     notebooks = {path: without_figures(read(path)) for path in chapters_named(arguments.chapter)}
     unedited = {new_run(path, notebook, MOST_SECONDS): path for path, notebook in notebooks.items()}
     right, broken = {}, []
-    for run, result in results(unedited):
+    for run, result in results(unedited, arguments.jobs):
         path = unedited[run]
         if result["error"]:
             broken.append(f"{path.stem} fails without an edit: {describe(result['error'])}")
@@ -153,11 +148,11 @@ def main() -> int:
             right[path.stem] = result
     runs = {}
     for path, notebook in notebooks.items():
-        for mutant in drawn(notebook, arguments.count, f"{arguments.seed} {path.stem}"):
+        for mutant in drawn(notebook, count, f"{arguments.seed} {path.stem}"):
             seconds = SLOWER * right[path.stem]["seconds"]
             runs[new_run(path, mutant.of(notebook), seconds)] = (path.stem, mutant.describe(notebook))
     found = {}
-    for done, (run, result) in enumerate(results(runs), 1):
+    for done, (run, result) in enumerate(results(runs, arguments.jobs), 1):
         found[run] = noticed(result, right[runs[run][0]])
         verdict = "caught" if found[run] else "SURVIVES"
         print(f"{done} of {len(runs)}: {verdict}: {' · '.join(runs[run])}", flush=True)

@@ -42,12 +42,14 @@ class Run:
     folder: Path
     seed: int = 0
     seconds: float = 600
+    root: Path = ROOT  # of the `lib` that it imports
 
     @property
     def key(self) -> str:
         """A hash of what the result depends on: the code cells, and the sources of `lib` as they are now."""
         cells = [cell.source for cell in self.notebook.cells if cell.cell_type == "code"]
-        sources = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("lib/**/*.py"))}
+        paths = sorted(self.root.glob("lib/**/*.py"))
+        sources = {path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
         return hashlib.sha256(json.dumps([cells, sources]).encode()).hexdigest()
 
     def stored(self) -> dict | None:
@@ -66,7 +68,7 @@ class Run:
         key = self.key  # of the sources that this run imports
         with tempfile.TemporaryDirectory() as folder:
             margins = Path(folder, "margins")
-            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+            path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
             environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
             notebook = deepcopy(self.notebook)
             error, seconds = execute(notebook, self.folder, one_thread() | environment, self.seconds)
@@ -136,20 +138,20 @@ def describe(error: dict) -> str:
 
 
 @contextmanager
-def workers() -> Iterator[Executor]:
-    """What makes runs: this machine's cores, or with an address in DASK a cluster whose machines share this folder."""
+def workers(jobs: int | None = None) -> Iterator[Executor]:
+    """What makes runs: `jobs` threads, or one for each core; with an address in DASK, a cluster that shares this folder."""
     if address := os.environ.get("DASK"):
         from distributed import Client
 
         with Client(address) as client:
             yield client.get_executor(pure=False)
     else:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
             yield pool
 
 
-def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
-    """Each run with its result as it comes: stored ones first, then those that are made now."""
+def results(runs: Iterable[Run], jobs: int | None = None) -> Iterator[tuple[Run, dict]]:
+    """Each run with its result as it comes: stored ones first, then those that are made now, `jobs` at once."""
     missing = []
     for run in runs:
         result = run.stored()
@@ -157,7 +159,7 @@ def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
             yield run, result
         else:
             missing.append(run)
-    with workers() as pool:
+    with workers(jobs) as pool:
         made = {pool.submit(run.make): run for run in missing}
         try:
             for future in as_completed(made):

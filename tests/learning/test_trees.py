@@ -117,7 +117,8 @@ def test_children_need_the_least_weight_up_to_rounding():
 
 
 def test_nothing_to_gain_is_a_leaf():
-    assert grow_tree(column(1, 1, 1), np.array([1.0, -1.0, 1.0]), np.ones(3), **PLAIN).is_leaf
+    leaf = grow_tree(column(1, 1, 1), np.array([1.0, -1.0, 1.0]), np.ones(3), **PLAIN)
+    assert leaf.is_leaf and leaf.gain == 0
     assert grow_tree(column(1, 2, 3), np.ones(3), np.zeros(3), **PLAIN | {"reg_lambda": 0.0}).weight == 0
     empty = column(np.nan, np.nan)
     assert grow_tree(empty, np.array([1.0, -1.0]), np.ones(2), **PLAIN | {"min_child_weight": 1.0}).is_leaf
