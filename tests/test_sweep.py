@@ -50,6 +50,21 @@ def test_runs_can_be_made_by_a_cluster(tmp_path, monkeypatch):
     assert three[0].stored()
 
 
+def test_a_kernel_that_ends_while_it_starts_is_started_again(tmp_path, monkeypatch):
+    execute, failures = runs.execute, ["once", "twice"]
+
+    def busy(*arguments):
+        if failures:
+            raise RuntimeError(f"Kernel died before replying, {failures.pop()}")
+        return execute(*arguments)
+
+    monkeypatch.setattr(runs, "execute", busy)
+    assert Run(tmp_path / "a.json", notebook("1"), tmp_path).make()["error"] is None
+    failures += [1, 2, 3]
+    with pytest.raises(RuntimeError, match="died"):
+        Run(tmp_path / "b.json", notebook("1"), tmp_path).make()
+
+
 def test_a_run_keeps_what_was_printed_where_outputs_are_compared(tmp_path):
     compared, exempt = v4.new_code_cell("print(1)\n2"), v4.new_code_cell("print(3)", metadata={"tags": ["nbval-ignore-output"]})
     run = Run(tmp_path / "a.json", v4.new_notebook(cells=[compared, exempt]), tmp_path)

@@ -71,7 +71,7 @@ class Run:
             path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
             environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
             notebook = deepcopy(self.notebook)
-            error, seconds = execute(notebook, self.folder, one_thread() | environment, self.seconds)
+            error, seconds = _execute_anew(notebook, self.folder, one_thread() | environment, self.seconds)
             lines = margins.read_text(encoding="utf-8").splitlines() if margins.exists() else []
         checks = [json.loads(line) for line in lines]
         result = {"key": key, "error": error, "seconds": seconds, "checks": checks, "printed": printed(notebook)}
@@ -118,6 +118,16 @@ def execute(notebook: NotebookNode, folder: Path, environment: dict[str, str], m
                 break
         times = kernel.cpu_times()
     return error, round(times.user + times.system, 1)
+
+
+def _execute_anew(*arguments) -> tuple[dict | None, float]:
+    """`execute`; a kernel that ends while it starts, because another took its ports, is started again, twice at most."""
+    for _ in range(2):
+        try:
+            return execute(*arguments)
+        except RuntimeError:
+            continue
+    return execute(*arguments)
 
 
 def printed(notebook: NotebookNode) -> list[str]:
