@@ -210,7 +210,7 @@ def mask_iou(logits: Float[Tensor, "batch masks h w"], target: Real[Tensor, "bat
     """Shared over covered area of each mask (logits above 0) and the target (0 or 1); 1 where both are empty."""
     z, y = _pair(logits, target)
     shared, covered = ((z > 0) & (y > 0)).sum((-2, -1)), ((z > 0) | (y > 0)).sum((-2, -1))
-    return torch.where(covered == 0, 1.0, shared / covered.clamp(min=1)).to(z.dtype)
+    return torch.where(covered == 0, 1, shared.to(z.dtype) / covered.clamp(min=1))
 
 
 def _pair(logits, target):
