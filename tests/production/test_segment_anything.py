@@ -6,7 +6,7 @@ import transformers
 from torch import nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 from transformers.loss.loss_for_object_detection import sigmoid_focal_loss
-from transformers.models.sam.image_processing_sam import _compute_stability_score
+from transformers.models.sam.image_processing_pil_sam import _compute_stability_score
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder, SamVisionEncoder
 
 from lib.course.meters import matmul_flops, parameter_count
