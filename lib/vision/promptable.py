@@ -183,7 +183,7 @@ def focal_loss(
 def dice_loss(
     logits: Float[Tensor, "batch masks h w"], target: Real[Tensor, "batch h w"], smooth: float = 1.0
 ) -> Float[Tensor, "batch masks"]:
-    """1 - (2 Σ p y + smooth) / (Σ p + Σ y + smooth). Source: arXiv 1606.04797, with `smooth` as it is used since.
+    """1 - (2 Σ p y + smooth) / (Σ p + Σ y + smooth). Source: arXiv 1606.04797, which squares p and y below.
 
     Targets are 0 or 1. A smooth of 0 is refused where a mask and its target are empty.
     """
