@@ -61,6 +61,7 @@ bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its cha
 	@OMP_NUM_THREADS=1 $(BENCH)/decoding.py
 	@OMP_NUM_THREADS=1 $(BENCH)/detection.py
 	@OMP_NUM_THREADS=1 $(BENCH)/experts.py
+	@OMP_NUM_THREADS=1 $(BENCH)/promptable.py
 	@OMP_NUM_THREADS=1 $(BENCH)/windows.py
 	@$(BENCH)/imports.py $(AGAINST)
 	@$(if $(AGAINST),$(BENCH)/notebooks.py $(AGAINST) --chapter "$(CHAPTER)" --rounds $(or $(ROUNDS),1))
