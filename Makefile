@@ -38,7 +38,7 @@ pdf: .venv/.tests  ## print the built website as one PDF, _build/book.pdf
 
 test: .venv/.tests  ## prove everything: lib, the contract, standalone notebooks, every chapter's outputs
 	@echo "Testing lib, the contract and the standalone notebooks"
-	@$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/browser -q -n 2 --dist worksteal
+	@$(ONE_THREAD) $(BIN)/python -m pytest tests --ignore=tests/browser -q -n logical --dist worksteal
 	@echo "Running every chapter and comparing its outputs"
 	@$(TOOL)/notebooks.py
 
@@ -46,10 +46,10 @@ notebooks: .venv/.tests  ## compare the outputs of every chapter, or of one: CHA
 	@$(TOOL)/notebooks.py $(CHAPTER)
 
 browser: .venv/.tests  ## open the built website in headless Chromium and check it
-	@$(BIN)/python -m pytest tests/browser -q -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/browser -q -n logical --dist loadgroup
 
-sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"]
-	@$(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
+sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"] [DASK=tcp://…]
+	@DASK=$(DASK) $(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
 
 mutants: .venv/.tests  ## break the chapters at random, see what notices: [CHAPTER="slug slug"] [COUNT=30] [SEED=0]
 	@$(TOOL)/mutants.py --chapter "$(CHAPTER)" --count "$(COUNT)" --seed "$(SEED)"

@@ -2,6 +2,7 @@
 
 import json
 
+import distributed
 import nbformat.v4 as v4
 import pytest
 import runs
@@ -37,6 +38,16 @@ def test_a_run_has_its_seed_keeps_its_margins_and_is_not_made_twice(tmp_path, mo
     assert made == again == run.stored() and made["error"] is None
     assert [check["value"] for check in made["checks"]] == [4]
     assert (tmp_path / "runs").read_text() == "xx"
+
+
+def test_runs_can_be_made_by_a_cluster(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        monkeypatch.setenv("DASK", cluster.scheduler_address)
+        three = [Run(tmp_path / f"a-{seed}.json", notebook(CLAIM), tmp_path, seed=seed) for seed in (1, 2, 9)]
+        made = {run.seed: result["error"] for run, result in runs.results(three)}
+    assert made[1] is made[2] is None and made[9]["kind"] == "AssertionError"
+    assert three[0].stored()
 
 
 def test_a_run_keeps_what_was_printed_where_outputs_are_compared(tmp_path):

@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,19 @@ def describe(error: dict) -> str:
     return f"cell {error['cell']}: {error['kind']}: {' '.join(error['message'].split())[:400]}"
 
 
+@contextmanager
+def workers() -> Iterator[Executor]:
+    """What makes runs: this machine's cores, or with an address in DASK a cluster whose machines share this folder."""
+    if address := os.environ.get("DASK"):
+        from distributed import Client
+
+        with Client(address) as client:
+            yield client.get_executor(pure=False)
+    else:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            yield pool
+
+
 def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
     """Each run with its result as it comes: stored ones first, then those that are made now."""
     missing = []
@@ -144,13 +158,14 @@ def results(runs: Iterable[Run]) -> Iterator[tuple[Run, dict]]:
             yield run, result
         else:
             missing.append(run)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with workers() as pool:
         made = {pool.submit(run.make): run for run in missing}
         try:
             for future in as_completed(made):
                 yield made[future], future.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            for future in made:
+                future.cancel()
 
 
 def read(path: Path) -> NotebookNode:

@@ -8,7 +8,7 @@ from lib.chapter.book import chapters
 from lib.chapter.standalone import write_all
 
 from . import (
-    api, assets, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
+    api, assets, benchmarks, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
     header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, progress, published,
     references, screens, search, sources,
 )  # fmt: skip
@@ -39,6 +39,8 @@ DIRECTIVES = {
     "corrections": corrections.Corrections,
     "production": overviews.Production,
     "exercises": exercises.Exercises,
+    "benchmark-ratios": benchmarks.Ratios,
+    "gpu-result": benchmarks.OnGpu,
     "glossary-of-chapters": glossary.Glossary,
     "sources": sources.Sources,
     "api": api.Api,
@@ -85,6 +87,7 @@ def setup(app):
     claims.setup(app)
     references.setup(app)
     learning_map.setup(app)
+    benchmarks.setup(app)
     progress.setup(app)
     screens.setup(app)
     light.setup(app)
