@@ -1,1 +1,1 @@
-"""What the chapters on vision share: windows, receptive fields, detection, augmentation, contrastive objectives."""
+"""What the chapters on vision share: windows, receptive fields, detection, promptable masks, augmentation, contrast."""
