@@ -68,6 +68,7 @@ bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its cha
 	@OMP_NUM_THREADS=1 $(BENCH)/experts.py
 	@OMP_NUM_THREADS=1 $(BENCH)/flows.py
 	@OMP_NUM_THREADS=1 $(BENCH)/foundations.py
+	@OMP_NUM_THREADS=1 $(BENCH)/promptable.py
 	@OMP_NUM_THREADS=1 $(BENCH)/samplers.py
 	@OMP_NUM_THREADS=1 $(BENCH)/windows.py
 	@$(BENCH)/imports.py $(AGAINST)

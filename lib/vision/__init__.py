@@ -1,1 +1,1 @@
-"""What the chapters on vision share: windows, receptive fields, upsampling, detection, augmentation, contrastive objectives."""
+"""What the chapters on vision share: receptive fields, upsampling, windows, detection, promptable masks, augmentation, contrast."""

@@ -6,6 +6,7 @@ from examples.values import law, module, normal, tokens
 from torch import nn
 
 from lib.vision.detection import Detections, Objects
+from lib.vision.promptable import FourierEncoding, MaskDecoder
 from lib.vision.receptive_field import Field, Layer
 from lib.vision.windows import PatchMerging, SwinBlock, SwinTransformer, WindowAttention
 
@@ -26,6 +27,14 @@ def _objects():
 
 def _detections():
     return Detections(np.array([0, 1]), np.array([0, 1]), np.array([0.9, 0.8]), _boxes())
+
+
+def _masks():
+    return (normal(2, 3, 3) > 0).float()
+
+
+def _decoder():
+    return module(lambda: MaskDecoder(8, 2, 1, 2, 8, 8))
 
 
 def _swin():
@@ -49,6 +58,16 @@ EXAMPLES = {
     "detection.precision_recall": lambda: dict(hits=np.array([True, False, True]), objects=3),
     "detection.average_precision": lambda: dict(precision=np.array([1.0, 0.5]), recall=np.array([0.5, 1.0])),
     "detection.evaluate": lambda: dict(objects=_objects(), detections=_detections(), classes=2),
+    "promptable.FourierEncoding": lambda: dict(C=4),
+    "promptable.FourierEncoding.forward": lambda: dict(self=module(lambda: FourierEncoding(4)), xy=law(3, 2).float()),
+    "promptable.FourierEncoding.grid": lambda: dict(self=module(lambda: FourierEncoding(4)), h=2, w=3),
+    "promptable.MaskDecoder": lambda: dict(C=8, heads=2, layers=1, masks=2, mlp=8, iou_hidden=8),
+    "promptable.MaskDecoder.forward": lambda: dict(
+        self=_decoder(), image=normal(2, 8, 3, 3), pe=normal(1, 8, 3, 3), sparse=normal(2, 1, 8), dense=normal(1, 8, 1, 1)
+    ),
+    "promptable.focal_loss": lambda: dict(logits=normal(2, 4, 3, 3), target=_masks()),
+    "promptable.dice_loss": lambda: dict(logits=normal(2, 4, 3, 3), target=_masks()),
+    "promptable.mask_iou": lambda: dict(logits=normal(2, 4, 3, 3), target=_masks()),
     "receptive_field.Layer": lambda: dict(kernel=3, stride=2, padding=1, dilation=1),
     "receptive_field.Layer.same": lambda: dict(kernel=3),
     "receptive_field.Field": lambda: dict(size=3, jump=1, centre=0.0),
@@ -81,7 +100,7 @@ LONG = {"receptive_field.Layer.same": set(), "windows.SwinTransformer": {"depths
 NAN = {
     "detection.evaluate": "a class without objects has no average precision",
     **dict.fromkeys(
-        [f"windows.{n}" for n in (
+        ["promptable.MaskDecoder.forward", "promptable.FourierEncoding.forward"] + [f"windows.{n}" for n in (
             "WindowAttention.forward", "SwinBlock.forward", "PatchMerging.forward", "SwinTransformer.features",
             "SwinTransformer.forward",
         )],
