@@ -187,7 +187,8 @@ def dice_loss(
 ) -> Float[Tensor, "batch masks"]:
     """1 - (2 Σ p y + smooth) / (Σ p + Σ y + smooth). Source: arXiv 1606.04797, which squares p and y below.
 
-    Targets are 0 or 1. A smooth of 0 is refused where a mask and its target are empty.
+    Targets are 0 or 1. A smooth of 0 is refused where a mask and its target are empty; one that the precision does not hold
+    gives NaN.
     """
     require_not_negative("smooth", smooth)
     z, y = _pair(logits, target)

@@ -98,6 +98,7 @@ EXAMPLES = {
 }
 LONG = {"receptive_field.Layer.same": set(), "windows.SwinTransformer": {"depths"}}
 NAN = {
+    "promptable.dice_loss": "a smooth that the precision does not hold, as the docstring says",
     "detection.evaluate": "a class without objects has no average precision",
     **dict.fromkeys(
         ["promptable.MaskDecoder.forward", "promptable.FourierEncoding.forward"] + [f"windows.{n}" for n in (
