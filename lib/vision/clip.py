@@ -1,7 +1,7 @@
 """Classes named in words: the texts' embeddings as the weights of a linear classifier of images.
 
-Source: Radford et al. 2021, arXiv 2103.00020 (CLIP), section 3.1, and the authors' notebook
-Prompt_Engineering_for_ImageNet.ipynb. The loss is `lib.vision.contrastive.clip_loss`.
+Source: Radford et al. 2021, arXiv 2103.00020 (CLIP), section 3.1, and the authors' notebook on
+prompts for ImageNet. The loss is `lib.vision.contrastive.clip_loss`.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,6 +7,7 @@ import functools
 import http.server
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,6 +32,14 @@ FLAGS = [
 def address(chapter: Chapter) -> str:
     """The address of a chapter's page."""
     return f"book/{chapter.part}/{chapter.slug}.html"
+
+
+def until(page: Page, condition: str, seconds: float = 10) -> None:
+    """Wait for a condition in JavaScript. Playwright's own waiting evaluates strings, which the pages' policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never true: {condition}"
+        page.wait_for_timeout(50)
 
 
 def pytest_generate_tests(metafunc):

@@ -160,8 +160,9 @@ def test_paths_show_written_chapters_and_hours(fresh, book):
 
 
 def test_unwritten_chapters_take_one_line(visit, book):
-    line = visit(HOME).page.locator(".bd-article section > p.unwritten")
-    assert line.inner_text() == f"{47 - len(book)} chapters of the plan are not yet written. Every digest lists them."
+    lines = visit(HOME).page.locator(".bd-article section > p.unwritten").all_inner_texts()
+    left = 47 - len(book)
+    assert lines == [f"{left} chapters of the plan are not yet written. Every digest lists them."] * (left > 0)
 
 
 def test_everything_is_there_without_scripts(fresh, book):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from .conftest import HTML
+from .conftest import HTML, until
 
 HOME, ROPE = "book/index.html", "book/attention/rope.html"
 KEY = "executable-derivations-progress"
@@ -53,7 +53,7 @@ def give(page, content: str | bytes):
     data = content if isinstance(content, bytes) else content.encode()
     file = {"name": "p.json", "mimeType": "application/json", "buffer": data}
     page.locator(".progress-tools input").set_input_files(file)
-    page.wait_for_function("document.querySelector('.progress-tools [role=status]').textContent !== ''")
+    until(page, "document.querySelector('.progress-tools [role=status]').textContent !== ''")
     return says(page)
 
 
@@ -91,7 +91,7 @@ def test_ticks_can_be_taken_back_with_the_keyboard(reader):
 def test_another_tab_shows_a_new_tick(reader):
     home, chapter = reader(HOME), reader(ROPE)
     chapter.locator(READ).check()
-    home.wait_for_function("document.querySelector('[data-chapter=rope] .ticked').textContent === '✓ read'")
+    until(home, "document.querySelector('[data-chapter=rope] .ticked').textContent === '✓ read'")
 
 
 def test_export_import_and_clear(reader, tmp_path):
@@ -160,7 +160,7 @@ def test_unreadable_storage_is_left_until_it_is_cleared(reader, text):
     assert download.value.path().read_text() == text
     home.get_by_role("button", name="Clear", exact=True).click()
     home.get_by_role("button", name="Yes, clear all ticks").click()
-    page.wait_for_function("!document.querySelector('.progress-ticks input').disabled")
+    until(page, "!document.querySelector('.progress-ticks input').disabled")
     assert home.errors == page.errors == []
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from .conftest import address
+from .conftest import address, until
 
 WIDTHS = (320, 360, 390, 768, 1280)
 THEMES = ("light", "dark")
@@ -102,7 +102,7 @@ def test_the_keyboard_scrolls_a_wide_box_that_has_a_name(wide):
     page, box = wide
     box.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.activeElement.scrollLeft > 0")
+    until(page, "document.activeElement.scrollLeft > 0")
     assert box.get_attribute("role") == "group"
     assert box.get_attribute("aria-label") == "Formula, scrolls sideways"
 

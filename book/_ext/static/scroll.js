@@ -6,6 +6,7 @@ const BOX_NAMES = { DIV: "Formula, scrolls sideways", PRE: "Code, scrolls sidewa
 function nameOfBox(box) {
   if (box.querySelector(":scope > table")) return "Table, scrolls sideways";
   if (box.matches(".learning-map")) return "Map, scrolls sideways";
+  if (box.matches(".ratios")) return "Drawing, scrolls sideways";
   if (box.closest(".cell_output")) return "Output, scrolls sideways";
   return BOX_NAMES[box.tagName];
 }
@@ -28,7 +29,7 @@ function markBox({ box, wide, left, right }) {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  const boxes = document.querySelectorAll(".bd-article :is(div.math, pre, .pst-scrollable-table-container, .learning-map)");
+  const boxes = document.querySelectorAll(".bd-article :is(div.math, pre, .pst-scrollable-table-container, .learning-map, .ratios)");
   const observer = new ResizeObserver((entries) => {
     entries.map(({ target }) => measureBox(target)).forEach(markBox); // first all reading, then all writing
   });
