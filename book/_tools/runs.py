@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from contextvars import Context
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ class Run:
             path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
             environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
             notebook = deepcopy(self.notebook)
-            error, seconds = _execute_anew(notebook, self.folder, one_thread() | environment, self.seconds)
+            settings = one_thread() | environment
+            # In a context of its own, or Jupyter takes the event loop of whoever started this thread.
+            error, seconds = Context().run(_execute_anew, notebook, self.folder, settings, self.seconds)
             lines = margins.read_text(encoding="utf-8").splitlines() if margins.exists() else []
         checks = [json.loads(line) for line in lines]
         result = {"key": key, "error": error, "seconds": seconds, "checks": checks, "printed": printed(notebook)}
