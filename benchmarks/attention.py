@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 import flash_pytorch
 import torch
-from bench import BESIDE, beside, record, rounds
+from bench import record_beside, rounds
 from mambapy.mamba import MambaBlock
 from mambapy.mamba import MambaConfig as MambaPyConfig
 from mambapy.pscan import pscan
@@ -255,14 +255,11 @@ def training() -> dict[str, tuple[Callable, Callable, int]]:
 
 
 def main() -> None:
-    turns = rounds(9)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = []
-    for row, (ours, theirs, calls) in (rotations() | attentions() | mixers() | decoding() | training()).items():
-        rows.append(beside(row, ours, theirs, turns, calls))
+    cases = rotations() | attentions() | mixers() | decoding() | training()
     peers = f"FLASH-pytorch {version('FLASH-pytorch')}, mambapy {version('mambapy')}"
-    record("attention", BESIDE, rows, what=f"medians of {turns}, in turn; memory: the process's high-water mark; {peers}")
+    record_beside("attention", ((row, *case) for row, case in cases.items()), rounds(9), peers)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ steps, and torchdiffeq's rk4, the 3/8 rule, has as many calls in each as ours.
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 import flow_matching
 import torch
 import torchdiffeq
 import zuko
-from bench import BESIDE, beside, record, rounds
+from bench import record_beside, rounds
 from flow_matching.solver import ODESolver
 from flow_matching.utils import ModelWrapper
 from nflows import transforms
@@ -155,15 +156,11 @@ def likelihoods() -> Iterator[Pair]:
 
 
 def main() -> None:
-    turns = rounds(11)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = []
-    for group in (couplings, glow, solvers, likelihoods):
-        for row, ours, theirs, calls in group():
-            rows.append(beside(row, ours, theirs, turns, calls))
+    cases = chain.from_iterable(group() for group in (couplings, glow, solvers, likelihoods))
     peers = f"nflows 0.14, zuko {zuko.__version__}, torchdiffeq {torchdiffeq.__version__}, flow_matching {flow_matching.__version__}"
-    record("flows", BESIDE, rows, what=f"medians of {turns}, in turn; memory: the process's high-water mark; {peers}")
+    record_beside("flows", cases, rounds(11), peers)
 
 
 if __name__ == "__main__":

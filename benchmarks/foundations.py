@@ -10,11 +10,12 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
 import xgboost
-from bench import BESIDE, beside, record, rounds
+from bench import record_beside, rounds
 from scipy.sparse import diags_array, eye_array, kron
 from scipy.sparse.linalg import cg
 from sklearn.datasets import load_breast_cancer, make_friedman1
@@ -130,15 +131,10 @@ def checks() -> Iterator[Pair]:
 
 
 def main() -> None:
-    turns = rounds(9)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = []
-    for group in (systems, steps, trees, votes, checks):
-        for row, ours, theirs, calls in group():
-            rows.append(beside(row, ours, theirs, turns, calls))
-    about = f"medians of {turns}, in turn; memory: the process's high-water mark; xgboost {xgboost.__version__}"
-    record("foundations", BESIDE, rows, what=about)
+    cases = chain.from_iterable(group() for group in (systems, steps, trees, votes, checks))
+    record_beside("foundations", cases, rounds(9), f"xgboost {xgboost.__version__}")
 
 
 if __name__ == "__main__":

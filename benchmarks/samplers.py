@@ -9,11 +9,12 @@ a fifth of DDPM's. Where the steps draw nothing, both end at the same samples.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
 import diffusers
 import flow_matching
 import torch
-from bench import BESIDE, beside, record, rounds
+from bench import record_beside, rounds
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
@@ -198,17 +199,11 @@ def tokens() -> Iterator[Pair]:
 
 
 def main() -> None:
-    turns = rounds(11)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = []
-    for shape in ((256, 2), (16, 3, 32, 32)):
-        for row, ours, theirs in images(shape):
-            rows.append(beside(f"{row} / diffusers", ours, theirs, turns))
-    for row, ours, theirs in tokens():
-        rows.append(beside(row, ours, theirs, turns))
+    of_images = ((f"{row} / diffusers", *pair) for shape in ((256, 2), (16, 3, 32, 32)) for row, *pair in images(shape))
     peers = f"diffusers {diffusers.__version__}, flow_matching {flow_matching.__version__}"
-    record("samplers", BESIDE, rows, what=f"medians of {turns}, in turn; memory: the process's high-water mark; {peers}")
+    record_beside("samplers", chain(of_images, tokens()), rounds(11), peers)
 
 
 if __name__ == "__main__":
