@@ -68,7 +68,7 @@ def attempt(function: Callable, *inputs) -> tuple:
             torch.cuda.synchronize()
         return result, None
     except Exception as error:  # whatever a library raises for what it cannot do
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]if str(error).strip() else ''}"
+        reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
     with suppress(RuntimeError):
         torch.cuda.empty_cache()
     return None, reason[:200]
