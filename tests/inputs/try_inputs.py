@@ -25,9 +25,12 @@ from examples import CHANGES, EXAMPLES, EXEMPT, LONG, NAN, PASSED_ON
 from generated import Maker, NoExample
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from public import Target, all_targets, module_names
 from spoilers import Spoiler, spoilers
 from verdicts import CLEAR, NO_MEMORY, RIGHT, verdict
+
+set_hypothesis_home_dir(Path(sys.prefix, "hypothesis"))  # what it keeps of each module goes there, not into the checkout
 
 EXAMPLES_EACH = 200
 ROOM = 2**30  # bytes beyond what the imports take
