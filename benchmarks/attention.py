@@ -44,12 +44,14 @@ def rotations() -> dict[str, tuple[Callable, Callable, int]]:
     for dtype, name in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
         x = torch.randn(1, 8, 2048, 64).to(dtype)
         cos, sin = (torch.cat([f(angles)] * 2, -1)[None].to(dtype) for f in (torch.cos, torch.sin))
-        half = Rotation(angles, "half", dtype)
-        ours = lambda x=x: apply_rope(x, angles)  # noqa: E731
-        theirs = lambda x=x, cos=cos, sin=sin: apply_rotary_pos_emb(x, x[:, :0], cos, sin)  # noqa: E731
-        rows[f"rotary, interleaved, {name}, angles given / rotary-embedding-torch"] = ours, lambda x=x: apply_rotary_emb(repeated, x), 2
-        rows[f"rotary, interleaved, {name}, angles given / transformers' tables"] = ours, theirs, 2
-        rows[f"rotary, half layout, {name}, tables given / transformers"] = lambda x=x, half=half: half(x), theirs, 2
+        anew = lambda x=x: apply_rope(x, angles)  # noqa: E731
+        made, half = (partial(Rotation(angles, layout, dtype), x) for layout in ("interleaved", "half"))
+        lucid = lambda x=x: apply_rotary_emb(repeated, x)  # noqa: E731
+        tables = lambda x=x, cos=cos, sin=sin: apply_rotary_pos_emb(x, x[:, :0], cos, sin)  # noqa: E731
+        rows[f"rotary, interleaved, {name}, cos and sin anew / rotary-embedding-torch, which takes them anew"] = anew, lucid, 2
+        rows[f"rotary, interleaved, {name}, made once / rotary-embedding-torch"] = made, lucid, 2
+        rows[f"rotary, interleaved, {name}, made once / transformers' tables"] = made, tables, 2
+        rows[f"rotary, half layout, {name}, made once / transformers' tables"] = half, tables, 2
     one = torch.randn(1, 8, 1, 64)
     for layout in ("interleaved", "half"):
         rotation = Rotation(angles[-1:], layout, torch.float32)

@@ -22,6 +22,7 @@ from runs import table
 from toolbox import ROOT
 
 BESIDE = ["ours / peer", "CPU ms", "peer's", "ratio", "MiB", "peer's MiB"]
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # in glibc's malloc.h
 PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype", "transformers")
 
 
@@ -84,8 +85,20 @@ def beside(row: str, ours: Callable, theirs: Callable, turns: int, calls: int = 
     return [*in_turn(row, partial(milliseconds, calls=calls), ours, theirs, turns), ours, theirs]
 
 
+def keep_freed_memory() -> None:
+    """Let this process use again what it frees; with glibc.
+
+    Otherwise each result of a mebibyte and more is asked of the system, and its pages are cleared one after the other:
+    the rotation of a mebimatrix then takes five times as long, or not, by what ran before.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def record_beside(name: str, cases: Iterable[tuple], turns: int, *peers: str) -> None:
     """Time cases (row, ours, the peer's, and how many calls make a timing: one if that is left out) and keep the result."""
+    keep_freed_memory()
     rows = [beside(row, ours, theirs, turns, *calls) for row, ours, theirs, *calls in cases]
     record(name, BESIDE, rows, what="; ".join([f"medians of {turns}, in turn; memory: the process's high-water mark", *peers]))
 

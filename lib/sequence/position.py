@@ -12,7 +12,7 @@ from lib.course.tensors import kind, require_finite_entries, require_width, work
 
 Layout = Literal["interleaved", "half"]
 LONGEST = 2**53  # up to here float64 holds every whole number
-PIECE = 128  # positions that are rotated at once where no gradient is wanted
+PIECE = 512  # positions that are rotated at once where no gradient is wanted
 
 
 @checked

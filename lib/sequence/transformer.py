@@ -157,7 +157,8 @@ class Attention(nn.Module):
         if x.shape[-1] != self.width:
             require_width("x", x, self.width)
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, heads, length, dim)
-        (q, k), v = context.rotate(qkv[:2]), qkv[2]
+        qk, v = qkv.split((2, 1))
+        (q, k), v = context.rotate(qk), v.squeeze(0)
         grown = None if cache is None else dict(cache)
         k, v = extend(grown, "keys", k, 2), extend(grown, "values", v, 2)
         mask, causal = context.mask(q, k)
