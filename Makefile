@@ -10,7 +10,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help site read pdf test notebooks browser sweep mutants inputs contract chapter run lab publish links clean bench faults audit reproducible
+.PHONY: help site read pdf test notebooks browser sweep machines mutants inputs contract chapter run lab publish links clean bench faults audit reproducible
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ browser: .venv/.tests  ## open the built website in headless Chromium and check 
 
 sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPTER="slug slug"] [DASK=tcp://…]
 	@DASK=$(DASK) $(TOOL)/sweep.py --chapter "$(CHAPTER)" $(SEEDS)
+
+machines: .venv/.tests  ## run the chapters with other threads, instructions and precision: [CHAPTER="slug slug"] [STANDALONE=1]
+	@$(TOOL)/machines.py --chapter "$(CHAPTER)" $(if $(STANDALONE),--standalone)
 
 # A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
 mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]

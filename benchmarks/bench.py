@@ -40,8 +40,10 @@ def build(source: str) -> Iterator[Path]:
 
 
 def commit() -> str:
-    """This checkout's commit, marked if files have changed since."""
-    return subprocess.check_output(["git", "describe", "--always", "--dirty"], cwd=ROOT, text=True).strip()
+    """This checkout's commit, marked if files other than the results have changed since."""
+    head = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
+    changed = subprocess.check_output(["git", "diff", "HEAD", "--name-only", "--", ".", ":!benchmarks/results"], cwd=ROOT, text=True)
+    return f"{head}-dirty" if changed else head
 
 
 def machine() -> str:

@@ -63,6 +63,7 @@ def test_the_standalone_notebook_runs(path, python_of_a_stranger, tmp_path):
     notebook["cells"].insert(0, proof | {"source": PROOF})
     (tmp_path / path.name).write_text(json.dumps(notebook), encoding="utf-8")
     environment = {name: value for name, value in one_thread().items() if not name.startswith("PYT")}
+    environment["TMPDIR"] = str(tmp_path)  # where it unpacks `lib`
     command = [python_of_a_stranger, "-m", "pytest", *STRICT, "-q", "-p", "no:cacheprovider", "--rootdir=.", path.name]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from contextvars import Context
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -36,7 +36,10 @@ MOST_BYTES = 8 << 30  # a size that a mistake has blown up ends its own kernel, 
 
 @dataclass(eq=False)
 class Run:
-    """One run of a notebook in `folder` with COURSE_SEED = `seed`, for at most `seconds` of CPU; its result is in `file`."""
+    """One run of a notebook in `folder` with COURSE_SEED = `seed`, for at most `seconds` of CPU; its result is in `file`.
+
+    Variables of `environment` replace those in which outputs are stored; they do not tell results apart, files do.
+    """
 
     file: Path
     notebook: NotebookNode
@@ -44,6 +47,7 @@ class Run:
     seed: int = 0
     seconds: float = 600
     root: Path = ROOT  # of the `lib` that it imports
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -72,7 +76,7 @@ class Run:
             path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
             environment = {"COURSE_SEED": str(self.seed), "COURSE_MARGINS": str(margins), "PYTHONPATH": path}
             notebook = deepcopy(self.notebook)
-            settings = one_thread() | environment
+            settings = one_thread() | environment | self.environment
             # In a context of its own, or Jupyter takes the event loop of whoever started this thread.
             error, seconds = Context().run(_execute_anew, notebook, self.folder, settings, self.seconds)
             lines = margins.read_text(encoding="utf-8").splitlines() if margins.exists() else []
