@@ -156,9 +156,9 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "batch length width"]:
         if x.shape[-1] != self.width:
             require_width("x", x, self.width)
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, batch, heads, length, dim)
-        qk, v = qkv.split((2, 1))
-        (q, k), v = context.rotate(qk), v.squeeze(0)
+        parts = self.qkv(x).split(self.width, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (batch, heads, length, dim)
+        q, k = context.rotate(q), context.rotate(k)
         grown = None if cache is None else dict(cache)
         k, v = extend(grown, "keys", k, 2), extend(grown, "values", v, 2)
         mask, causal = context.mask(q, k)
