@@ -9,7 +9,7 @@ from lib.chapter.standalone import write_all
 
 from . import (
     api, assets, benchmarks, callouts, cells, claims, corrections, descriptions, digests, exercises, formulas, glossary,
-    header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, policy, progress,
+    head, header_card, home, learning_map, light, mathematics, needed_for, overviews, pages, paper, policy, progress,
     published, references, screens, search, sources,
 )  # fmt: skip
 
@@ -92,6 +92,7 @@ def setup(app):
     screens.setup(app)
     light.setup(app)
     paper.setup(app)
+    head.setup(app)
     header_card.setup(app)
     needed_for.setup(app)
     search.setup(app)
