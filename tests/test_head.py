@@ -83,8 +83,10 @@ def test_scripts_wait_and_the_options_stand_in_the_page():
         '<link rel="preload" as="script" href="_static/scripts/bootstrap.js?digest=5" />\n'
         '<script src="_static/documentation_options.js?v=9"></script>\n<script>DOCUMENTATION_OPTIONS.pagename = "a";</script>\n'
         '<script src="../_static/doctools.js?v=9"></script>\n<script defer="defer" src="_static/own.js"></script>'
+        '<script src="searchindex.js"></script>'
     )
     assert with_scripts_that_wait(html, "const DOCUMENTATION_OPTIONS = {};") == (
         '<script>const DOCUMENTATION_OPTIONS = {};</script>\n<script>DOCUMENTATION_OPTIONS.pagename = "a";</script>\n'
         '<script defer="defer" src="../_static/doctools.js?v=9"></script>\n<script defer="defer" src="_static/own.js"></script>'
+        '<script defer="defer" src="searchindex.js"></script>'
     )

@@ -15,7 +15,7 @@ FONT = "formula-font.css"
 
 _SHEET = re.compile(r'<link(?=[^>]* rel="stylesheet")(?![^>]* media=)[^>]* href="([^"]*?)_static/([^"?]+)[^"]*"[^>]*>\n?')
 _NAMES = re.compile(r' data-sheets="([^"]*)"')
-_SCRIPT = re.compile(r'<script(?![^>]*\b(?:defer|async)\b)([^>]* src="[^"]*_static/[^>]*)>')
+_SCRIPT = re.compile(r'<script(?![^>]*\b(?:defer|async)\b)([^>]* src="[^>]*)>')
 _OPTIONS = re.compile(r'<script[^>]* src="[^"]*_static/documentation_options\.js[^"]*"[^>]*></script>')
 _PRELOAD = re.compile(r'<link rel="preload" as="script"[^>]*>\n?')
 _CHARSET = re.compile(r'@charset "[^"]*";')

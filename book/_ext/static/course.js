@@ -45,11 +45,21 @@ function showPageInSidebar() {
   if (here.top < box.top || here.bottom > box.bottom) sidebar.scrollTop += here.top - box.top - box.height / 4;
 }
 
+// On a phone both sidebars are dialogs: the left one opens at this page's entry, and an entry of the right one closes it.
+function mendDialogs() {
+  document.querySelectorAll("dialog").forEach((dialog) => {
+    new MutationObserver(() => dialog.open && dialog.querySelector("a.current")?.scrollIntoView({ block: "center" }))
+      .observe(dialog, { attributes: true, attributeFilter: ["open"] });
+    dialog.addEventListener("click", (event) => event.target.closest('a[href^="#"]') && dialog.close());
+  });
+}
+
 addEventListener("DOMContentLoaded", () => {
   const checks = [...document.querySelectorAll("details.check")];
   if (checks.length) addButton(checks);
   printWithChecksClosed();
   showPageInSidebar();
+  mendDialogs();
   openTarget();
   addEventListener("hashchange", openTarget);
   document.addEventListener("click", (event) => {

@@ -8,6 +8,8 @@ const Search = (() => {
   const TITLE = 4, NAME = 6;                   // how many times a word of a title or of a page's name counts
   const LESS = 0.5;                            // exercises ask and reference pages list: what explains comes first
   const K = 1.2, B = 0.75;                     // BM25: saturation, and how much long sections are discounted
+  const ASKING = new Set(("how what why when where which who do does did is are was can could should would must i we you my our"
+    + " need needs needed choose use used using work works mean means explain").split(" "));
   const HAN = /\p{Script=Han}+/gu;
 
   let sections, postings, terms, query;
@@ -80,8 +82,14 @@ const Search = (() => {
     return new Map(sections.map(section => [section, times(section)]).filter(([, n]) => n));
   };
 
+  /* Stems of a query without the words by which one asks, unless it has no others. */
+  const asked = text => {
+    const all = english(text).split(/\s+/), told = all.filter(word => !ASKING.has(word.toLowerCase().replace(/[?,.!]/g, "")));
+    return words((told.length ? told : all).join(" "));
+  };
+
   const rank = text => {
-    const wanted = [...new Set(words(english(text)))];
+    const wanted = [...new Set(asked(text))];
     const mean = sections.reduce((sum, section) => sum + section.length, 0) / sections.length;
     const scores = new Map(), matched = new Map();
     const add = found => {
@@ -127,7 +135,7 @@ const Search = (() => {
 
   const show = () => {
     const out = document.getElementById("search-results");
-    const hits = rank(query), wanted = words(english(query));
+    const hits = rank(query), wanted = asked(query);
     const status = document.createElement("p");
     status.setAttribute("role", "status");
     status.textContent = hits.length
