@@ -90,6 +90,18 @@ def test_chapters_lead_to_the_pages_of_lib(visit, book):
     assert [page.slug for page in book if "_downloads" in (HTML / address(page)).read_text(encoding="utf-8")] == []
 
 
+def test_numbers_of_a_result_stay_whole(visit):
+    """Every cell of a number is one line high at the width of a small desktop."""
+    page = visit("book/benchmarks.html").page
+    page.locator("details.listing > summary").evaluate_all("all => all.forEach(summary => (summary.parentElement.open = true))")
+    broken = r"""cells => cells.filter(cell => /^[\d.,−-]+$/.test(cell.textContent.trim())).filter(cell => {
+        const text = document.createRange();
+        text.selectNodeContents(cell.querySelector("p") ?? cell);
+        return new Set([...text.getClientRects()].map(line => Math.round(line.top))).size > 1;
+    }).map(cell => cell.textContent)"""
+    assert page.locator("table.results td").evaluate_all(broken) == []
+
+
 def test_page_for_unknown_addresses_leads_back(browser, origin, book):
     page = browser.new_page()
     page.goto(f"{origin}/404.html")

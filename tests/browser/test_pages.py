@@ -1,6 +1,6 @@
 """What holds for every page."""
 
-from .conftest import address
+from .conftest import address, until
 
 
 def test_first_address_leads_to_the_first_page(visit):
@@ -29,6 +29,19 @@ def test_sidebar_shows_the_open_page(browser, origin, book):
         page.goto(f"{origin}/{address(chapter)}", wait_until="networkidle")
         entry = page.locator(".bd-sidebar-primary a.current").bounding_box()
         assert 0 <= entry["y"] <= 800 - entry["height"]
+    page.close()
+
+
+def test_on_a_telephone_the_sidebar_opens_at_the_page_and_the_contents_close_at_a_tap(browser, origin, book):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{origin}/{address(book[-1])}")
+    page.locator("button.primary-toggle").click()
+    entry = page.locator("dialog[open] a.current").first.bounding_box()
+    assert 0 < entry["y"] < 844
+    page.keyboard.press("Escape")
+    page.locator("button.secondary-toggle").click()
+    page.locator("dialog[open] a[href^='#']").nth(2).click()
+    until(page, "!document.querySelector('dialog[open]')")
     page.close()
 
 
