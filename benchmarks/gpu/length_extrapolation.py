@@ -29,7 +29,7 @@ from torch.nn.functional import cross_entropy
 from lib.sequence.position import Rotary
 from lib.sequence.transformer import Transformer
 
-FULL = Namespace(width=384, depth=6, head=64, vocabulary=4096, length=512, batch=32, rate=1e-3, times=(2, 4, 8, 16), texts=8)
+FULL = Namespace(width=384, depth=6, head=64, vocabulary=4096, length=512, batch=32, rate=1.5e-3, times=(2, 4, 8, 16), texts=8)
 SMALL = Namespace(width=32, depth=2, head=16, vocabulary=80, length=32, batch=4, rate=3e-3, times=(2, 4), texts=2)
 # Found near by and far away in the chapter's run: 49,536 weights, trained on 64 tokens, read at 4 times the length.
 CHAPTER = {
