@@ -120,11 +120,12 @@ def main() -> None:
     ]
     lefts = [[sigma, *(figure for predicted in PREDICTED for figure in over_seeds(left, (predicted, sigma)))] for sigma in LEVELS]
     columns = [name for predicted in PREDICTED for name in (predicted, f"± {predicted}")]
+    nears = [[predicted, *over_seeds(near, predicted), nearest(held, data)] for predicted in PREDICTED]
     results = {
         "errors of the samplers": (["sampler", "evaluations", "error", "±", "exact, in the plane"], rows),
         "ratios of errors": (["ratio", "here", "±", "exact, in the plane", "at least, in the chapter"], ratios),
         "left over by what is predicted": (["noise level", *columns], lefts),
-        "nearest pictures": (["predicted", "nearest picture", "±", "of other pictures"], [[p, *over_seeds(near, p), nearest(held, data)] for p in PREDICTED]),
+        "nearest pictures": (["predicted", "nearest picture", "±", "of other pictures"], nears),
         "each seed": (["case", "evaluations", "seed", "error"], [[*case, i, one[case]] for i, one in enumerate(errs) for case in one]),
     }
     settings = vars(size) | {"deviation": DEVIATION, "steps": chosen.steps, "seeds done": len(runs)}

@@ -4,12 +4,13 @@
 
 The experiment of the chapter on flow matching with networks a thousand times as large (width 1024, 4 residual blocks with
 layer norms) and more dimensions: its ring of eight Gaussians, 64 Gaussians with standard normal means and deviation 0.2 in
-64 dimensions, and the course's scenes of 3 x 20 x 20 numbers with deviation 1. Pairs of data and noise are as drawn, or matched in batches of 128 as in the chapter, or of 512.
-Networks of all seeds and couplings are trained side by side, those of a seed from the same start on the same data, noises
-and times; Adam, 512 pairs a step, TF32. Flows are followed in FP32. The *error* of k Euler steps is the root mean square
-distance from the end of the flow's own line (RK4, 30 steps), *bending over way* is B over the way of (9) in the chapter, and
-the *distance* of samples from data is the root mean square difference of sorted projections onto 64 random directions, to
-as many fresh data; its last column has two sets of data. Batches are matched by auction, all at once.
+64 dimensions, and the course's scenes of 3 x 20 x 20 numbers with deviation 1. Pairs of data and noise are as drawn, or
+matched in batches of 128 as in the chapter, or of 512. Networks of all seeds and couplings are trained side by side, those
+of a seed from the same start on the same data, noises and times; Adam, 512 pairs a step, TF32. Flows are followed in FP32.
+The *error* of k Euler steps is the root mean square distance from the end of the flow's own line (RK4, 30 steps), *bending
+over way* is B over the way of (9) in the chapter, and the *distance* of samples is the root mean square difference of
+sorted projections onto 64 random directions from those of as many fresh data; that of data is for two sets of data.
+Batches are matched by auction, many at once.
 """
 
 import math
