@@ -32,10 +32,10 @@ CHAINS, LETTERS = 64, 72
 SMALL = Namespace(width=32, depth=2, head=16, batch=2, length=32, rate=5e-4)
 
 
-def sequences(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
+def sequences(count: int, length: int, generator: torch.Generator, chains: int = CHAINS) -> torch.Tensor:
     """Letters (count, length), each row of one of the chains, whose tables are the same for every generator."""
-    tables = (2 * torch.randn(CHAINS, LETTERS, LETTERS, generator=torch.Generator().manual_seed(0))).softmax(-1).to(device())
-    chain = torch.randint(CHAINS, (count,), generator=generator, device=device())
+    tables = (2 * torch.randn(chains, LETTERS, LETTERS, generator=torch.Generator().manual_seed(0))).softmax(-1).to(device())
+    chain = torch.randint(chains, (count,), generator=generator, device=device())
     letters = [torch.randint(LETTERS, (count,), generator=generator, device=device())]
     for _ in range(length - 1):
         letters.append(torch.multinomial(tables[chain, letters[-1]], 1, generator=generator)[:, 0])

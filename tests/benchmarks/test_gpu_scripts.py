@@ -19,6 +19,9 @@ TABLES = {
     "medusa": 1,
     "long_sequences": 2,
     "distributed": 3,
+    "length_extrapolation": 3,
+    "flow_couplings": 3,
+    "edm_samplers": 5,
 }
 
 
