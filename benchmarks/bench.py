@@ -124,7 +124,7 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
 
 
-def record(name: str, head: list[str], rows: list[list], **about: str) -> None:
+def record(name: str, head: list[str], rows: list[list], **about: str | dict) -> None:
     """Print a result as a table and keep it under `results/`, with what it depends on."""
     about |= {"commit": commit(), "date": date.today().isoformat(), "machine": machine()}
     about |= {"versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}}
