@@ -22,7 +22,7 @@ from runs import table
 from toolbox import ROOT
 
 BESIDE = ["ours / peer", "CPU ms", "peer's", "ratio", "MiB", "peer's MiB"]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # in glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # in glibc's malloc.h
 PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype", "transformers")
 
 
@@ -94,6 +94,15 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Let this process return every array of 8 KiB and more as soon as it is freed; with glibc, before `keep_freed_memory`.
+
+    Then the high-water mark is what a call holds at once. Otherwise it has the holes as well that freed arrays leave and
+    into which the next ones do not fit.
+    """
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**13)
 
 
 def record_beside(name: str, cases: Iterable[tuple], turns: int, *peers: str) -> None:

@@ -39,9 +39,13 @@ def attentions() -> Iterator[Case]:
         q, k, v = heads(4, n, 64)
         return lambda: attention(q, k, v, causal=True)
 
+    def numbers(n: int) -> int:
+        """Scaled queries, outputs and their sums of weights, and four tiles."""
+        return n * (2 * 64 + 1) + 4 * 128**2
+
     sizes = doubled(512, 8192)
     yield Case("softmax attention, scores written out", "flash-attention", "tokens", sizes, written_out, "n²", squared, squared)
-    yield Case("softmax attention in tiles of 128", "flash-attention", "tokens", sizes, tiles, "n²", squared, itself)
+    yield Case("softmax attention in tiles of 128", "flash-attention", "tokens", sizes, tiles, "n²", squared, numbers)
     yield Case("causal softmax attention by torch's kernel", "flash-attention", "tokens", sizes, of_torch, "n²", squared, itself)
 
 
@@ -78,8 +82,8 @@ def units() -> Iterator[Case]:
         return 2 * n**2 * (dim + hidden) + 2 * n * width * (3 * hidden + dim)
 
     def numbers(n: int) -> float:
-        """Scores and their squares, and all that the matrices of weights give."""
-        return 3 * n**2 + n * (3 * hidden + 5 * dim)
+        """Three tables of scores on their way to weights, and what the first matrix gives."""
+        return 3 * n**2 + n * (2 * hidden + dim)
 
     chunked = doubled(1024, 32_768)
     yield Case("gated attention unit, all pairs", "gau-flash", "tokens", doubled(256, 4096), unit, "n² + n", operations, numbers)
@@ -92,7 +96,7 @@ def decoding() -> Iterator[Case]:
     model = Transformer(VOCABULARY, width, 1, position=Rotary(32))
 
     def cached(n: int) -> Callable:
-        tokens = torch.randint(VOCABULARY, (16, n))
+        tokens = torch.randint(VOCABULARY, (8, n))
 
         def write():
             cache = model.new_cache()
@@ -117,5 +121,5 @@ def decoding() -> Iterator[Case]:
     def without(n: int) -> float:
         return sum(2 * weights * t + 4 * t**2 * width for t in range(1, n + 1))
 
-    yield Case("writing with a cache, 16 texts", "medusa", "tokens", doubled(64, 1024), cached, "n + n²", with_cache, itself)
+    yield Case("writing with a cache, 8 texts", "medusa", "tokens", doubled(64, 1024), cached, "n + n²", with_cache, itself)
     yield Case("writing without a cache", "linear-attention", "tokens", doubled(32, 512), again, "n² + n³", without, itself)
