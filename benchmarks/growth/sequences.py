@@ -46,7 +46,10 @@ def attentions() -> Iterator[Case]:
     sizes = doubled(512, 8192)
     yield Case("softmax attention, scores written out", "flash-attention", "tokens", sizes, written_out, "n²", squared, squared)
     yield Case("softmax attention in tiles of 128", "flash-attention", "tokens", sizes, tiles, "n²", squared, numbers)
-    yield Case("causal softmax attention by torch's kernel", "flash-attention", "tokens", sizes, of_torch, "n²", squared, itself)
+    yield Case(
+        "causal softmax attention by torch's kernel", "flash-attention", "tokens", sizes, of_torch, "n²", squared, itself,
+        "The kernel computes whole blocks of up to 512 keys: beside the n²/2 pairs that are needed some 256 n more.",
+    )  # fmt: skip
 
 
 def linear() -> Iterator[Case]:
@@ -121,5 +124,11 @@ def decoding() -> Iterator[Case]:
     def without(n: int) -> float:
         return sum(2 * weights * t + 4 * t**2 * width for t in range(1, n + 1))
 
-    yield Case("writing with a cache, 8 texts", "medusa", "tokens", doubled(64, 1024), cached, "n + n²", with_cache, itself)
-    yield Case("writing without a cache", "linear-attention", "tokens", doubled(32, 512), again, "n² + n³", without, itself)
+    yield Case(
+        "writing with a cache, 8 texts", "medusa", "tokens", doubled(64, 1024), cached, "n + n²", with_cache, itself,
+        "Appending copies the whole cache, and attention reads it for two operations a number: what grows with n² waits for memory.",
+    )  # fmt: skip
+    yield Case(
+        "writing without a cache", "linear-attention", "tokens", doubled(32, 512), again, "n² + n³", without, itself,
+        "Short passes cost more a token: all weights are read and all calls made for few of them.",
+    )  # fmt: skip
