@@ -41,7 +41,7 @@ def systems() -> Iterator[Case]:
     def conditioned(condition: int) -> Callable:
         return solve(np.linspace(1, condition, 100_000).__mul__, 100_000)
 
-    cg, few, many = "conjugate-gradient", *(tuple(side**2 for side in sides) for sides in ((96, 128, 192, 256, 384), (128, 192, 256, 384, 512)))
+    cg, few, many = "conjugate-gradient", *(tuple(side**2 for side in sides) for sides in ((80, 112, 160, 224, 320), (128, 192, 256, 384, 512)))
     yield Case(
         "conjugate gradients, condition fixed", cg, "unknowns", many, shifted, "n", itself, itself,
         "The larger systems no longer fit into the processor's fast memory.",
@@ -67,7 +67,7 @@ def boxes() -> Iterator[Case]:
         return partial(evaluate, *data_set(7, 20, images), CLASSES)
 
     yield Case(
-        "average precision as COCO's", "mean-average-precision", "images", doubled(2500, 40_000), score, "n", itself, itself,
+        "average precision as COCO's", "mean-average-precision", "images", doubled(2000, 32_000), score, "n", itself, itself,
         "The curves of 80 classes at ten thresholds are drawn however few images there are.",
     )  # fmt: skip
 
