@@ -78,6 +78,6 @@ def muon() -> Iterator[Case]:
 
     yield Case(
         "Muon's step of an n × n matrix", "kimi-vl", "n", doubled(64, 1024), orthogonal, "n³", lambda n: n**3, squared,
-        "The smaller the matrix, the smaller the share of the processor's speed that a product reaches; some 0.1 MiB "
-        "is held at any size.",
+        "The smaller the matrix, the smaller the share of the processor's speed that a product reaches; and holes between "
+        "small arrays, some tenths of a MiB, count as held.",
     )  # fmt: skip

@@ -44,19 +44,20 @@ def test_terms_of_lower_order_are_in_the_theory(monkeypatch):
     assert 1 < exponent(sizes, [n**2 + 10 * n for n in sizes]) < 2
 
 
-def test_the_page_shows_a_result_and_links_its_chapters(tmp_path):
-    made = {"head": ["method", "chapter", "exponent"], "rows": [["turns", "rope", 1.25]], "what": "once", "machine": "m"}
-    made |= {"results": {"every size": {"head": ["n", "ms"], "rows": [[1, 2.0], [2, 4.5]]}}}
-    made |= {"date": "2026-01-01", "commit": "abc", "versions": {"python": "3"}}
+def test_the_page_shows_exponents_reasons_and_every_size(tmp_path):
+    row = {"method": "turns", "chapter": "rope", "grows": "tokens", "from": 512, "to": 8192, "operations": "n²", "time exponent": 1.5}
+    row |= {"theory, time": 2.0, "memory exponent": -0.001, "theory, memory": 0.0, "why": "It is made up."}
+    made = {"head": list(row), "rows": [list(row.values())], "what": "once", "machine": "m", "date": "2026-01-01", "commit": "abc"}
+    made |= {"versions": {"python": "3"}, "results": {"every size": {"head": ["n", "ms"], "rows": [[1, 2.0], [2, 4.5]]}}}
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
-    (folder / "made.json").write_text(json.dumps(made), encoding="utf-8")
+    (folder / "growth.json").write_text(json.dumps(made), encoding="utf-8")
     (tmp_path / "_toc.yml").write_text("{root: index}", encoding="utf-8")
-    (tmp_path / "index.md").write_text("# Page\n\n```{benchmark-result} made\n```\n\n```{benchmark-result} none\n```\n", encoding="utf-8")
-    options, out, warned = {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}, tmp_path / "_build", io.StringIO()
+    (tmp_path / "index.md").write_text("# Page\n\n```{growth}\n```\n", encoding="utf-8")
+    options, out = {"extensions": ["myst_nb", "course_site"], "nb_execution_mode": "off"}, tmp_path / "_build"
     with docutils_namespace():
-        Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=warned).build(force_all=True)
+        Sphinx(tmp_path, None, out, out / ".doctrees", "html", options, status=None, warning=io.StringIO()).build(force_all=True)
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert 'href="book/attention/rope.html">RoPE</a>' in page and "1.25" in page
-    assert 'id="benchmark-made-1"' in page and "every size" in page and "2 rows" in page and "4.5" in page
-    assert "expected a result under benchmarks/results, one of made; got none" in warned.getvalue()
+    assert 'href="book/attention/rope.html">turns</a>' in page and "tokens, 512 to 8,192" in page and "1.50" in page and "-0.00" not in page
+    assert "turns: It is made up." in page and "once · m · 2026-01-01 · commit abc" in page
+    assert 'id="growth-1"' in page and "every size" in page and "2 rows" in page and "4.5" in page

@@ -99,51 +99,53 @@ class Ratios(SphinxDirective):
         return [nodes.paragraph("", says), chart, *folds]
 
 
-class Recorded(SphinxDirective):
-    """`{benchmark-result} name`: what a script recorded: one table open, or further tables folded, or both."""
+class OnGpu(SphinxDirective):
+    """`{gpu-result} name`: what a script of benchmarks/gpu recorded, each of its tables folded."""
 
     required_arguments = 1
-    folder, anchor = "", "benchmark"
 
     def run(self):
         [name] = self.arguments
-        root = Path(self.env.srcdir)
-        found = results(root, self.folder)
+        found = results(Path(self.env.srcdir), "gpu")
         if name not in found:
-            raise self.error(f"expected a result under {RESULTS / self.folder}, one of {', '.join(found)}; got {name}")
-        self.env.note_dependency(str(root / RESULTS / self.folder / f"{name}.json"))
+            raise self.error(f"expected a result under {RESULTS}/gpu, one of {', '.join(found)}; got {name}")
+        self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, "gpu", f"{name}.json")))
         result = found[name]
-        shown = [self.with_links(result["head"], result["rows"])] if "head" in result else []
-        for i, (title, one) in enumerate(result.get("results", {}).items()):
-            body = [as_table(one["head"], one["rows"])]
-            shown += fold(f"{self.anchor}-{name}-{i + 1}", title, count(len(one["rows"]), "row"), body)
-        return [*shown, *self.facts(result)]
-
-    def with_links(self, head: list[str], rows: list[list]) -> nodes.table:
-        """The table, in which a chapter's slug is a link to it by the first words of its title."""
-        listed = {entry["slug"]: (part["part"], entry["title"]) for part in syllabus() for entry in part["chapters"]}
-
-        def cell(column: str, value) -> nodes.reference | str:
-            if column != "chapter":
-                return shown(value)
-            part, title = listed[value]
-            target = f"book/{part}/{value}"
-            return make_refnode(self.env.app.builder, self.env.docname, target, "", nodes.Text(title.partition(":")[0]))
-
-        return table(head, [list(map(cell, head, row)) for row in rows], ["results"])
-
-    def facts(self, result: dict) -> list[nodes.paragraph]:
-        return [about(result, result["what"], result["machine"])]
-
-
-class OnGpu(Recorded):
-    """`{gpu-result} name`: what a script of benchmarks/gpu recorded."""
-
-    folder = anchor = "gpu"
-
-    def facts(self, result: dict) -> list[nodes.paragraph]:
         driver = result["driver"] and f"driver {result['driver']}"
-        return [about(result, result["device"], driver), nodes.paragraph("", result["beside"])]
+        folds = []
+        for i, (title, one) in enumerate(result["results"].items()):
+            folds += fold(f"gpu-{name}-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
+        return [*folds, about(result, result["device"], driver), nodes.paragraph("", result["beside"])]
+
+
+class Growth(SphinxDirective):
+    """`{growth}`: exponents beside those that the chapters count, then why some differ; folded, every size.
+
+    A method's name leads to its chapter.
+    """
+
+    def run(self):
+        root = Path(self.env.srcdir)
+        self.env.note_dependency(str(root / RESULTS / "growth.json"))
+        result = results(root)["growth"]
+        rows = [dict(zip(result["head"], row, strict=True)) for row in result["rows"]]
+        reasons = [nodes.list_item("", nodes.paragraph("", f"{row['method']}: {row['why']}")) for row in rows if row["why"]]
+        folds = []
+        for i, (title, one) in enumerate(result["results"].items()):
+            folds += fold(f"growth-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
+        return [self.exponents(rows), nodes.bullet_list("", *reasons), *folds, about(result, result["what"], result["machine"])]
+
+    def exponents(self, rows: list[dict]) -> nodes.table:
+        parts = {entry["slug"]: part["part"] for part in syllabus() for entry in part["chapters"]}
+        head = ["method", "sizes", "operations", "time", "counted", "memory", "counted"]
+
+        def cells(row: dict) -> list[nodes.reference | str]:
+            chapter = f"book/{parts[row['chapter']]}/{row['chapter']}"
+            link = make_refnode(self.env.app.builder, self.env.docname, chapter, "", nodes.Text(row["method"]))
+            four = ("time exponent", "theory, time", "memory exponent", "theory, memory")
+            return [link, f"{row['grows']}, {row['from']:,} to {row['to']:,}", row["operations"], *(f"{row[name]:z.2f}" for name in four)]
+
+        return table(head, list(map(cells, rows)), ["results"])
 
 
 def setup(app):
