@@ -1,6 +1,6 @@
 """How time and memory grow with the size, beside what the chapters count: methods whose point is their cost.
 
-    PYTHONPATH=book/_tools:benchmarks python benchmarks/growth/growth.py [--rounds 5]
+    PYTHONPATH=book/_tools:benchmarks python benchmarks/growth/growth.py [--rounds 3]
 
 One thread. The sizes of a method span a factor of 16 at least and take turns; of each, the median CPU time of a call, and
 the most memory that a call holds beyond its inputs. An exponent is the slope of a straight line through all sizes, both
@@ -54,7 +54,7 @@ def growth(case: Case, held: list[float], turns: int) -> tuple[list, list[list]]
 
 
 def main() -> None:
-    turns = rounds(5)
+    turns = rounds(3)
     return_freed_memory()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
