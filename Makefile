@@ -4,7 +4,7 @@ BIN := .venv/bin
 TOOL := $(BIN)/python book/_tools
 # What proves the book reaches no other computer, so that none is needed to read, run or build it.
 OFFLINE := $(TOOL)/offline.py
-BENCH := PYTHONPATH=book/_tools $(BIN)/python -W ignore benchmarks
+BENCH := PYTHONPATH=book/_tools:benchmarks $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
 DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
@@ -71,6 +71,7 @@ bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its cha
 	@OMP_NUM_THREADS=1 $(BENCH)/experts.py
 	@OMP_NUM_THREADS=1 $(BENCH)/flows.py
 	@OMP_NUM_THREADS=1 $(BENCH)/foundations.py
+	@OMP_NUM_THREADS=1 $(BENCH)/growth/growth.py
 	@OMP_NUM_THREADS=1 $(BENCH)/promptable.py
 	@OMP_NUM_THREADS=1 $(BENCH)/samplers.py
 	@OMP_NUM_THREADS=1 $(BENCH)/windows.py

@@ -22,7 +22,7 @@ from runs import table
 from toolbox import ROOT
 
 BESIDE = ["ours / peer", "CPU ms", "peer's", "ratio", "MiB", "peer's MiB"]
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # in glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # in glibc's malloc.h
 PACKAGES = ("torch", "numpy", "scipy", "sympy", "scikit-learn", "matplotlib", "jaxtyping", "beartype", "transformers")
 
 
@@ -77,16 +77,6 @@ def in_turn(row: str, measure: Callable[[Callable], float], ours: Callable, thei
     return [row, one, other, one / other]
 
 
-def beside(row: str, ours: Callable, theirs: Callable, turns: int, calls: int = 1) -> list:
-    """A row of a result under the head `BESIDE`: `in_turn` with milliseconds after a call of each.
-
-    Memory is left to `record`, after all timing: measuring it empties the allocator, and calls that fill it again take
-    longer.
-    """
-    ours(), theirs()
-    return [*in_turn(row, partial(milliseconds, calls=calls), ours, theirs, turns), ours, theirs]
-
-
 def keep_freed_memory() -> None:
     """Let this process use again what it frees; with glibc.
 
@@ -98,10 +88,28 @@ def keep_freed_memory() -> None:
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def return_freed_memory() -> None:
+    """Let this process return every array of 8 KiB and more as soon as it is freed; with glibc, before `keep_freed_memory`.
+
+    Then the high-water mark is what a call holds at once. Otherwise it has the holes as well that freed arrays leave and
+    into which the next ones do not fit.
+    """
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**13)
+
+
 def record_beside(name: str, cases: Iterable[tuple], turns: int, *peers: str) -> None:
-    """Time cases (row, ours, the peer's, and how many calls make a timing: one if that is left out) and keep the result."""
+    """Measure cases (row, ours, the peer's, and how many calls make a timing: one if that is left out), keep the result.
+
+    Memory comes first, because measuring it empties the allocator, which the calls that are timed want full.
+    """
+    cases = list(cases)
+    return_freed_memory()
+    held = [[(function(), peak_mib(function))[1] for function in (ours, theirs)] for _, ours, theirs, *_ in cases]
     keep_freed_memory()
-    rows = [beside(row, ours, theirs, turns, *calls) for row, ours, theirs, *calls in cases]
+    rows = []
+    for (row, ours, theirs, *calls), mib in zip(cases, held, strict=True):
+        ours(), theirs()
+        rows.append([*in_turn(row, partial(milliseconds, calls=calls[0] if calls else 1), ours, theirs, turns), *mib])
     record(name, BESIDE, rows, what="; ".join([f"medians of {turns}, in turn; memory: the process's high-water mark", *peers]))
 
 
@@ -126,11 +134,10 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
 
 
-def record(name: str, head: list[str], rows: list[list], **about: str) -> None:
+def record(name: str, head: list[str], rows: list[list], **about: str | dict) -> None:
     """Print a result as a table and keep it under `results/`, with what it depends on."""
     about |= {"commit": commit(), "date": date.today().isoformat(), "machine": machine()}
     about |= {"versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}}
-    rows = [[peak_mib(cell) if callable(cell) else cell for cell in row] for row in rows]
     rows = [[round(cell, 3) if isinstance(cell, float) else cell for cell in row] for row in rows]
     file = Path(__file__).parent / "results" / f"{name}.json"
     file.parent.mkdir(exist_ok=True)

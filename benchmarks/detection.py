@@ -21,18 +21,18 @@ from lib.vision.detection import Detections, Objects, evaluate
 IMAGES, CLASSES = 5_000, 80
 
 
-def data_set(a_image: int, found: int) -> tuple[Objects, Detections]:
+def data_set(a_image: int, found: int, images: int = IMAGES) -> tuple[Objects, Detections]:
     """Boxes of whole pixels: `a_image` objects in the mean, `found` detections, two thirds of them near an object."""
     rng = np.random.default_rng(0)
-    n, near = IMAGES * a_image, IMAGES * found * 2 // 3
+    n, near = images * a_image, images * found * 2 // 3
     kinds = (80 * rng.random(n) ** 2).astype(int)
     corner, size = rng.integers(0, 400, (n, 2)), rng.integers(10, 200, (n, 2))
-    objects = Objects(rng.integers(IMAGES, size=n), kinds, np.hstack([corner, corner + size]).astype(float))
-    copied, others = rng.integers(n, size=near), rng.integers(n, size=IMAGES * found - near)
+    objects = Objects(rng.integers(images, size=n), kinds, np.hstack([corner, corner + size]).astype(float))
+    copied, others = rng.integers(n, size=near), rng.integers(n, size=images * found - near)
     boxes = objects.boxes[np.append(copied, others)]
     sizes = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     boxes = np.sort((boxes + 0.1 * sizes * rng.normal(size=boxes.shape)).round().reshape(-1, 2, 2), axis=1).reshape(-1, 4)
-    image = np.append(objects.image[copied], rng.integers(IMAGES, size=len(others)))
+    image = np.append(objects.image[copied], rng.integers(images, size=len(others)))
     return objects, Detections(image, kinds[np.append(copied, others)], rng.random(len(image)).round(3), boxes)
 
 

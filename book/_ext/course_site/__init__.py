@@ -40,6 +40,7 @@ DIRECTIVES = {
     "production": overviews.Production,
     "exercises": exercises.Exercises,
     "benchmark-ratios": benchmarks.Ratios,
+    "growth": benchmarks.Growth,
     "gpu-result": benchmarks.OnGpu,
     "glossary-of-chapters": glossary.Glossary,
     "sources": sources.Sources,

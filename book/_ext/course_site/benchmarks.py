@@ -7,6 +7,9 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+from lib.chapter.book import syllabus
 
 from .pages import add_files_where, count, fold, table
 
@@ -113,6 +116,36 @@ class OnGpu(SphinxDirective):
         for i, (title, one) in enumerate(result["results"].items()):
             folds += fold(f"gpu-{name}-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
         return [*folds, about(result, result["device"], driver), nodes.paragraph("", result["beside"])]
+
+
+class Growth(SphinxDirective):
+    """`{growth}`: exponents beside those that the chapters count, then why some differ; folded, every size.
+
+    A method's name leads to its chapter.
+    """
+
+    def run(self):
+        root = Path(self.env.srcdir)
+        self.env.note_dependency(str(root / RESULTS / "growth.json"))
+        result = results(root)["growth"]
+        rows = [dict(zip(result["head"], row, strict=True)) for row in result["rows"]]
+        reasons = [nodes.list_item("", nodes.paragraph("", f"{row['method']}: {row['why']}")) for row in rows if row["why"]]
+        folds = []
+        for i, (title, one) in enumerate(result["results"].items()):
+            folds += fold(f"growth-{i + 1}", title, count(len(one["rows"]), "row"), [as_table(one["head"], one["rows"])])
+        return [self.exponents(rows), nodes.bullet_list("", *reasons), *folds, about(result, result["what"], result["machine"])]
+
+    def exponents(self, rows: list[dict]) -> nodes.table:
+        parts = {entry["slug"]: part["part"] for part in syllabus() for entry in part["chapters"]}
+        head = ["method", "sizes", "operations", "time", "counted", "memory", "counted"]
+
+        def cells(row: dict) -> list[nodes.reference | str]:
+            chapter = f"book/{parts[row['chapter']]}/{row['chapter']}"
+            link = make_refnode(self.env.app.builder, self.env.docname, chapter, "", nodes.Text(row["method"]))
+            four = ("time exponent", "theory, time", "memory exponent", "theory, memory")
+            return [link, f"{row['grows']}, {row['from']:,} to {row['to']:,}", row["operations"], *(f"{row[name]:z.2f}" for name in four)]
+
+        return table(head, list(map(cells, rows)), ["results"])
 
 
 def setup(app):
