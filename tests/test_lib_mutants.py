@@ -1,6 +1,7 @@
 """Edits of `lib`: which tests and chapters they meet, what notices them, what is kept, listed and reported."""
 
 import json
+import subprocess
 
 import lib_mutants
 import nbformat
@@ -8,7 +9,7 @@ import nbformat.v4 as v4
 import pytest
 from edits import Edit
 from importers import Importers
-from lib_mutants import Subject, answers, meet, modules_named
+from lib_mutants import Subject, answers, changed_since, meet, modules_named
 from outcomes import BY, Outcome, Outcomes, change, listed, place, report
 from runs import Run, read
 
@@ -75,6 +76,23 @@ def test_a_module_meets_its_own_tests_first_and_then_who_imports_it(project):
     assert modules_named("", importers) == ["lib.course.inner", "lib.course.outer", "lib.course.sums"]
     with pytest.raises(SystemExit, match="no module lib.course.minus"):
         modules_named("course.minus", importers)
+
+
+def test_git_says_which_modules_have_changed(project):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=project, check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "all")
+    importers = Importers(project)
+    assert changed_since("HEAD", importers) == set()
+    (project / "lib/course/inner.py").write_text("ONE = 1.0\n")
+    (project / "tests/course/test_outer.py").write_text("")
+    (project / "lib/course/outer.py").unlink()
+    assert changed_since("HEAD", importers) == {"lib.course.inner"}
+    with pytest.raises(SystemExit, match="git cannot say what has changed since nothing: fatal"):
+        changed_since("nothing", importers)
 
 
 def test_a_module_that_only_others_import_meets_the_tests_of_those(project):

@@ -1,8 +1,9 @@
 """Change `lib` in one place at a time, at random, and see whether a unit test or a chapter notices.
 
-    python book/_tools/lib_mutants.py [--module "MODULE MODULE"] [--count 10] [--seed 0] [--jobs CORES] [--chapters 3]
+    python book/_tools/lib_mutants.py [--module "MODULE MODULE"] [--since COMMIT] [--count 10] [--seed 0] [--jobs CORES] [--chapters 3]
 
-A module is named as `lib.course.ranges` or as `course.ranges`. Every edit is made in a copy of the tree, in which the
+A module is named as `lib.course.ranges` or as `course.ranges`; `--since` leaves out those that a commit holds as they are.
+Every edit is made in a copy of the tree, in which the
 tests of its module run up to the first failure: its own, then others that import it. An edit that they all pass meets
 the chapters that import the module, those with the fewest known seconds first, up to the first that notices. Tests and
 chapters may take five times as long as without an edit. Edits that no_difference.yml lists are not tried.
@@ -43,6 +44,16 @@ def modules_named(names: str, importers: Importers) -> list[str]:
     if unknown:
         sys.exit(f"There is no module {', '.join(unknown)}: give names such as {next(iter(importers.modules))}.")
     return wanted or list(importers.modules)
+
+
+def changed_since(commit: str, importers: Importers) -> set[str]:
+    """The modules that git finds changed since a commit, or new."""
+    asked = ["git", "diff", "--name-only", "--diff-filter=d", commit, "--", "lib"]
+    found = subprocess.run(asked, cwd=importers.root, capture_output=True, text=True)
+    if found.returncode:
+        sys.exit(f"git cannot say what has changed since {commit}: {found.stderr.strip()}")
+    changed = {importers.root / name for name in found.stdout.splitlines()}
+    return {module for module in importers.modules if importers.path(module) in changed}
 
 
 class Subject:
@@ -177,13 +188,21 @@ def meet(subject: Subject, outcome: Outcome, unedited: list[tuple[Run, dict]]) -
 def main() -> int:
     parser = argparse.ArgumentParser(description="Change lib in one place at a time and see what notices.")
     parser.add_argument("--module", default="", help="only these modules of lib")
+    parser.add_argument("--since", default="", metavar="COMMIT", help="only modules that have changed since")
     parser.add_argument("--count", type=int, default=10, help="edits of each module")
     parser.add_argument("--seed", type=int, default=0, help="the draw's seed")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at once")
     parser.add_argument("--chapters", type=int, default=3, help="how many chapters an edit meets that tests let pass")
     arguments = parser.parse_args()
     importers = Importers(ROOT)
-    subjects = [Subject(name, importers) for name in modules_named(arguments.module, importers)]
+    names = modules_named(arguments.module, importers)
+    if arguments.since:
+        changed = changed_since(arguments.since, importers)
+        names = [name for name in names if name in changed]
+        if not names:
+            print(f"No module of lib has changed since {arguments.since}.")
+            return 0
+    subjects = [Subject(name, importers) for name in names]
     broken = try_tests(subjects, arguments.count, arguments.seed, arguments.jobs)
     if arguments.chapters:
         require_kernel()
