@@ -76,17 +76,17 @@ def test_an_exercise_is_its_solution_with_the_functions_that_it_uses(chapter):
     assert functions("x = 1\n@once\ndef é():\n    pass", "é") == "@once\ndef é():\n    pass"
 
 
-def test_a_draw_depends_on_its_seed_and_leaves_out_what_is_listed(chapter, draw):
+def test_a_draw_depends_on_its_seed_and_knows_what_is_listed(chapter, draw):
     first, second, third = draw.edits
-    assert len(draw.edits[first]) - 1 == len(draw.tried[first]) and draw.tried[second] == draw.edits[second]
-    assert draw.edits[third] == []
+    assert [first.describe(edit) for edit in draw.same[first]] == ["sums exercise 1 · half: return x * 1 → return x / 1"]
+    assert not draw.same[second] and not draw.edits[third]
     assert draw.out_of_date == ["sums exercise 2 · half: return x * 1 → return x / 1"]
     assert Draw(chapter, 2, 0).edits == Draw(chapter, 2, 0).edits != Draw(chapter, 2, 1).edits
 
 
 def test_each_edit_meets_its_checker_in_the_chapter_that_ran(draw, tmp_path):
-    outcomes, broken = draw.outcomes(draw.run.make())
-    assert not broken
+    outcomes, wrong = draw.outcomes(draw.run.make())
+    assert not wrong
     assert draw.run.stored() and draw.run.file.parent == tmp_path / "kept"
     found = {exercise.describe(edit).split(" · ")[1]: verdict for exercise, edit, verdict in outcomes}
     assert found["square_solution: return half(x) * x → return half(x) / x"] == ANSWER
@@ -113,16 +113,19 @@ def test_an_attempt_that_raises_hangs_or_ends_its_process_is_refused(capfd):
         assert in_child(endless, 0.05)[0] is None
 
 
-def test_a_chapter_that_fails_and_a_checker_that_refuses_the_solution_are_told(draw):
+def test_a_chapter_that_fails_a_solution_that_is_refused_and_an_entry_that_is_wrong_are_told(draw):
     failed = {"error": {"cell": 2, "kind": "ClaimFailed", "message": "(1)"}, "printed": []}
     assert draw.outcomes(failed) == ([], ["sums fails without an edit: cell 2: ClaimFailed: (1)"])
-    printed = ["\n".join(['"Exercise 1: not yet."'] * 30), "\n".join(['"Exercise 2: ✓ right\\n"'] * 30)]
     first, second, _ = draw.edits
-    for i, exercise in enumerate((first, second)):
-        printed[i] = "\n".join(printed[i].splitlines()[: len(draw.tried[exercise]) + 1])
-    outcomes, broken = draw.outcomes({"error": None, "printed": ["chapter", *printed]})
-    assert broken == ["sums exercise 1: the checker refuses the solution: Exercise 1: not yet."]
-    assert {exercise for exercise, *_ in outcomes} == {second}
+    refused, accepted = (json.dumps(f"Exercise 1: {words}") for words in ("not yet.", "✓ right\n"))
+    all_but_the_solution = "\n".join([accepted] + [refused] * len(draw.edits[first]))
+    none = "\n".join([refused] * (1 + len(draw.edits[second])))
+    outcomes, wrong = draw.outcomes({"error": None, "printed": ["chapter", all_but_the_solution, none]})
+    assert {exercise for exercise, *_ in outcomes} == {first} and {kind for *_, kind in outcomes} == {ANSWER}
+    assert [line.split(": ")[-2:] for line in wrong] == [["Exercise 1", "not yet."], ["Exercise 1", "not yet."]]
+    assert "half: return x * 1 → return x / 1: is listed" in wrong[0] and "refuses the solution" in wrong[1]
+    every = "\n".join([accepted] * (1 + len(draw.edits[second])))
+    outcomes, _ = draw.outcomes({"error": None, "printed": ["chapter", all_but_the_solution, every]})
     text = report([draw], {"sums": outcomes})
     assert "Fewer than 80% are refused in: sums" in text and "sums exercise 2 · sum_solution: total = 0 → total = 1" in text
 

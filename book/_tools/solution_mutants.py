@@ -4,8 +4,8 @@
 
 A wrong solution is the chapter's own with one edit, drawn as for `lib`: every place has the same chance. A chapter runs
 once, without its figures; then each edited solution is an attempt at its exercise, in a process of its own. The checker
-refuses it by the answer, because it raises, or because it is not done in five times the solution's time. Edits that
-no_difference_in_solutions.yml lists are not tried. Results are kept in _build/mutants/solutions/.
+refuses it by the answer, because it raises, or because it is not done in five times the solution's time. Edits that are
+accepted and that no_difference_in_solutions.yml lists do not survive. Results are kept in _build/mutants/solutions/.
 """
 
 import argparse
@@ -88,8 +88,8 @@ class Draw:
             for exercise in exercises_of(self.slug, notebook)
         }
         lists = {exercise: listed(exercise.name, exercise.source, harmless) for exercise in self.edits}
+        self.same = {exercise: same for exercise, (same, _) in lists.items()}
         self.out_of_date = [entry for _, old in lists.values() for entry in old]
-        self.tried = {e: [edit for edit in edits if edit not in lists[e][0]] for e, edits in self.edits.items()}
         notebook.cells += [v4.new_code_cell(source) for source in self.cells()]
         self.run = Run(kept, notebook, path.parent, seconds=MOST_SECONDS)
         self.run.file = kept / f"{self.slug}-{self.run.key[:16]}.json"
@@ -98,27 +98,28 @@ class Draw:
         """What the kernel runs after the chapter: a cell that defines `mark`, then one for each exercise."""
         marked = [
             f"_attempts['mark']({e.checker}, {e.solution!r}, {[e.source, *(edit.of(e.source) for edit in edits)]!r}, globals())"
-            for e, edits in self.tried.items()
+            for e, edits in self.edits.items()
             if edits
         ]
         return [f"_attempts = {{}}\nexec({ATTEMPTS.read_text(encoding='utf-8')!r}, _attempts)", *marked]
 
     def outcomes(self, result: dict) -> tuple[list[tuple[Exercise, Edit, str]], list[str]]:
-        """Each edit with its verdict, after a run; and what failed without an edit, whose exercise has no outcomes."""
+        """Each edit with its verdict, after a run; and what is wrong without an edit, or with the list."""
         if result["error"]:
             return [], [f"{self.slug} fails without an edit: {describe(result['error'])}"]
-        found, broken = [], []
-        asked = [exercise for exercise, edits in self.tried.items() if edits]
-        printed = dict(zip(asked, result["printed"][len(result["printed"]) - len(asked) :], strict=True))
-        for exercise, edits in self.edits.items():
-            tried = self.tried[exercise]
-            right, *answers = [json.loads(line) for line in printed[exercise].splitlines()] if tried else [None]
-            if tried and verdict(right) != ACCEPTED:
-                broken.append(f"{exercise.name}: the checker refuses the solution: {right}")
+        found, wrong = [], []
+        asked = [exercise for exercise, edits in self.edits.items() if edits]
+        for exercise, printed in zip(asked, result["printed"][-len(asked) :] if asked else [], strict=True):
+            right, *answers = [json.loads(line) for line in printed.splitlines()]
+            if verdict(right) != ACCEPTED:
+                wrong.append(f"{exercise.name}: the checker refuses the solution: {right}")
                 continue
-            verdicts = dict(zip(tried, map(verdict, answers), strict=True))
-            found += [(exercise, edit, verdicts.get(edit, SAME)) for edit in edits]
-        return found, broken
+            for edit, answer in zip(self.edits[exercise], answers, strict=True):
+                kind, is_listed = verdict(answer), edit in self.same[exercise]
+                if is_listed and kind != ACCEPTED:
+                    wrong.append(f"{exercise.describe(edit)}: is listed as making no difference, but refused: {answer}")
+                found.append((exercise, edit, SAME if is_listed and kind == ACCEPTED else kind))
+        return found, wrong
 
 
 def verdict(said: str | None) -> str:
@@ -165,17 +166,17 @@ def main() -> int:
     arguments = parser.parse_args()
     require_kernel()
     draws = [Draw(path, arguments.count, arguments.seed) for path in chapters_named(arguments.chapter)]
-    by_run, outcomes, broken = {one.run: one for one in draws}, {}, []
+    by_run, outcomes, wrong = {one.run: one for one in draws}, {}, []
     for done, (run, result) in enumerate(results(by_run, arguments.jobs), 1):
         one = by_run[run]
         outcomes[one.slug], failed = one.outcomes(result)
-        broken += failed
+        wrong += failed
         accepted = [exercise.describe(edit) for exercise, edit, verdict in outcomes[one.slug] if verdict == ACCEPTED]
         print(f"{done} of {len(draws)} · {one.slug}: {len(accepted)} of {len(outcomes[one.slug])} edits SURVIVE", flush=True)
         print("".join(f"  {survivor}\n" for survivor in accepted), end="", flush=True)
     print(f"\nEdits drawn with seed {arguments.seed}\n\n{report(draws, outcomes)}")
-    print("\n".join(broken))
-    return 1 if broken else 0
+    print("\n".join(wrong))
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
