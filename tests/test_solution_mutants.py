@@ -102,12 +102,12 @@ def test_an_attempt_that_raises_hangs_or_ends_its_process_is_refused(capfd):
     def check(attempt):
         exercises.same(attempt(LIMIT), 3, "For 3", atol=0)
 
-    LIMIT = 3
-    bodies = ("return x", "return 3", "return 1 / 0", "return -x", "import os; os._exit(0)", "undefined", "...", "return n")
+    LIMIT, LOUD = 3, "import os; os.write(1, b'past Python'); return x"
+    bodies = ("return x", "return 3", "return 1 / 0", "return -x", "import os; os._exit(0)", "undefined", "...", "return n", LOUD)
     sources = [f"def answer(x):\n    {body}" for body in bodies] + ["def answer(x=y):\n    return x"]
     mark(check, "answer", sources, {"n": 3})
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    wanted = [ACCEPTED, ACCEPTED, ERROR, ANSWER, TIME, ERROR, ANSWER, ACCEPTED, ERROR]
+    wanted = [ACCEPTED, ACCEPTED, ERROR, ANSWER, TIME, ERROR, ANSWER, ACCEPTED, ACCEPTED, ERROR]
     assert [verdict(one) for one in said] == wanted
     for endless in (lambda: time.sleep(60), lambda: sum(cycle([0]))):
         assert in_child(endless, 0.05)[0] is None

@@ -49,6 +49,9 @@ def in_child(work, seconds: float) -> tuple[str | None, float]:
         child = os.fork()
     if not child:
         try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):  # to which a library may write past Python
+                os.dup2(nowhere, stream)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, WAITING * seconds)
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds)))
