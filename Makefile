@@ -7,6 +7,7 @@ OFFLINE := $(TOOL)/offline.py
 BENCH := PYTHONPATH=book/_tools:benchmarks $(BIN)/python -W ignore benchmarks
 # One thread for each process: two of them use two cores better than threads do, and outputs do not depend on it.
 ONE_THREAD := OMP_NUM_THREADS=1 TQDM_DISABLE=1
+ALL_KINDS = $(if $(MODULE)$(SINCE)$(CHAPTER)$(EXERCISES),,all)
 DRAW = $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
@@ -54,10 +55,11 @@ sweep: .venv/.tests  ## run the chapters with many seeds: [SEEDS="1 2 3"] [CHAPT
 machines: .venv/.tests  ## run the chapters with other threads, instructions and precision: [CHAPTER="slug slug"] [STANDALONE=1]
 	@$(TOOL)/machines.py --chapter "$(CHAPTER)" $(if $(STANDALONE),--standalone)
 
-# A module or a chapter leaves the other kind out; without a name there are ten edits of each module, three of each chapter.
-mutants: .venv/.tests  ## change lib and methods at random, see what notices: [MODULE="course.line …"] [CHAPTER="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]
-	@$(if $(or $(MODULE),$(if $(CHAPTER),,all)),$(TOOL)/lib_mutants.py --module "$(MODULE)" $(DRAW))
-	@$(if $(or $(CHAPTER),$(if $(MODULE),,all)),$(TOOL)/mutants.py --chapter "$(CHAPTER)" $(DRAW))
+# What is named leaves the other kinds out; without a name: ten edits of each module, three of each chapter, five of each solution.
+mutants: .venv/.tests  ## change lib, methods, solutions at random, see what notices: [MODULE="course.line …"] [SINCE=commit] [CHAPTER="slug …"] [EXERCISES="slug …"] [COUNT=edits of each] [SEED=0] [JOBS=cores]
+	@$(if $(or $(MODULE),$(SINCE),$(ALL_KINDS)),$(TOOL)/lib_mutants.py --module "$(MODULE)" --since "$(SINCE)" $(DRAW))
+	@$(if $(or $(CHAPTER),$(ALL_KINDS)),$(TOOL)/mutants.py --chapter "$(CHAPTER)" $(DRAW))
+	@$(if $(or $(EXERCISES),$(ALL_KINDS)),$(TOOL)/solution_mutants.py --chapter "$(EXERCISES)" $(DRAW))
 
 inputs: .venv/.tests  ## try bad input on every public function of lib: [MODULE=lib.sequence.moe] [EXAMPLES=200]
 	@$(BIN)/python tests/inputs/try_inputs.py $(MODULE) --examples $(or $(EXAMPLES),200)
