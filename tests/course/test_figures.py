@@ -24,6 +24,16 @@ def test_curves_are_labelled_and_have_a_legend():
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 2
 
 
+def test_every_line_style_begins_with_a_whole_stroke():
+    assert all(style[0] == 0 for style in figures.LINE_STYLES if isinstance(style, tuple))
+
+
+def test_contours_are_as_fine_across_as_up():
+    shapes = []
+    figures.contours(plt.gca(), lambda x, y: shapes.append(x.shape) or x, xlim=(-1, 1), ylim=(0, 1))
+    assert shapes[0][0] == shapes[0][1] >= 100
+
+
 def test_contours_draw_the_paths():
     _, axes = plt.subplots()
     figures.contours(axes, lambda x, y: x**2 + y**2, xlim=(-1, 1), ylim=(-1, 1), paths={"p": np.zeros((3, 2))})
