@@ -21,6 +21,11 @@ def zeros(count: int, factor: float = 1.0) -> Tensor:
 
 
 @checked
+def repeated(x: Tensor, count: int) -> Tensor:
+    return x.repeat(count)
+
+
+@checked
 def drawn(count: int, generator: torch.Generator, rng: np.random.Generator, *, most: int = 3) -> Tensor:
     numbers = torch.rand(count, generator=generator) + float(rng.random())
     if count > most:
@@ -70,6 +75,11 @@ def test_other_errors_stay_as_they_are():
     assert cause(RuntimeError("deep inside"), added, (torch.ones(2), torch.ones(3)), {}) is None
     with pytest.raises(RuntimeError, match="size of tensor"):
         applied(lambda x: x + torch.ones(3), torch.ones(2))
+
+
+def test_where_there_is_no_memory_no_argument_has_a_wrong_size():
+    with pytest.raises(RuntimeError, match="Storage size calculation overflowed"):
+        repeated(torch.ones(1), 2**62)
 
 
 def test_after_an_error_generators_are_where_they_were():

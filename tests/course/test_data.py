@@ -22,7 +22,7 @@ def test_digits_are_scikit_learns():
 
 def test_text_has_its_fixed_length_and_alphabet():
     text = data.english_text()
-    assert text.shape == (data.TEXT_LENGTH,) and text.dtype == torch.int64
+    assert text.shape == (400_000,) and text.dtype == torch.int64
     assert text.min() >= 0 and text.max() < len(data.ALPHABET)
     assert len(set(data.ALPHABET)) == len(data.ALPHABET)
     assert " the " in "".join(data.ALPHABET[i] for i in text[:2000])

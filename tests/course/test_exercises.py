@@ -124,6 +124,15 @@ def test_what_a_checker_hands_out_is_the_attempts_to_change(given, capsys):
     assert hint_of(check_kept, greedy, capsys) == "Exercise 5: ✓ right\n"
 
 
+@pytest.mark.parametrize("rng, draw", [(np.random.default_rng(0), "random"), (torch.Generator(), "seed")])
+def test_an_attempt_draws_from_the_checkers_own_generator(rng, draw, capsys):
+    @exercises.checker(5, hint="h")
+    def check_draws(attempt):
+        exercises.require(attempt(rng) != attempt(rng), "the same number twice")
+
+    assert hint_of(check_draws, lambda rng: getattr(rng, draw)(), capsys) == "Exercise 5: ✓ right\n"
+
+
 @pytest.mark.parametrize(
     "got, want, words",
     [

@@ -24,6 +24,16 @@ def test_curves_are_labelled_and_have_a_legend():
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 2
 
 
+def test_every_line_style_begins_with_a_whole_stroke():
+    assert all(style[0] == 0 for style in figures.LINE_STYLES if isinstance(style, tuple))
+
+
+def test_contours_are_as_fine_across_as_up():
+    shapes = []
+    figures.contours(plt.gca(), lambda x, y: shapes.append(x.shape) or x, xlim=(-1, 1), ylim=(0, 1))
+    assert shapes[0][0] == shapes[0][1] >= 100
+
+
 def test_contours_draw_the_paths():
     _, axes = plt.subplots()
     figures.contours(axes, lambda x, y: x**2 + y**2, xlim=(-1, 1), ylim=(-1, 1), paths={"p": np.zeros((3, 2))})
@@ -37,14 +47,22 @@ def test_an_image_grid_has_one_cell_an_image():
     assert len(figure.axes) == 6 and figure.axes[0].get_ylabel() == "a" and figure.axes[2].get_title() == "3"
 
 
-def test_an_animation_is_an_apng_with_every_frame():
+@pytest.mark.parametrize("limits", [(0, 1j), (0, np.inf), (0, 1, 2), [0, 1]])
+def test_limits_that_are_no_two_finite_numbers_are_refused(limits):
+    with pytest.raises(ValueError, match="ylim must be two finite numbers"):
+        figures.contours(plt.gca(), lambda x, y: x, xlim=(0, 1), ylim=limits)
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.5])
+def test_an_animation_is_an_apng_with_every_frame_that_loops(seconds):
     frames = []
     for k in range(3):
         figure, axes = plt.subplots()
         axes.plot([0, k])
         frames.append(figure)
-    picture = Image.open(io.BytesIO(figures.animation(frames, seconds=1.5).data))
-    assert picture.n_frames == 3 and picture.info["duration"] == 500
+    picture = Image.open(io.BytesIO(figures.animation(frames, seconds=seconds).data))
+    assert picture.n_frames == 3 and picture.info["duration"] == pytest.approx(1000 * seconds / 3)
+    assert picture.info["loop"] == 0
 
 
 def test_an_animation_that_is_too_long_is_refused():

@@ -64,6 +64,7 @@ def test_forward_mode_counts_the_products_that_have_a_tangent():
     assert meters.matmul_flops(lambda: jvp(lambda x: x @ w, (x,), (x,))) == 2 * one
     assert meters.matmul_flops(lambda: jvp(lambda w: x @ w, (w,), (w,))) == 2 * one
     assert meters.matmul_flops(lambda: jvp(torch.matmul, (x, w), (x, w))) == 3 * one
+    assert meters.matmul_flops(lambda: jvp(lambda w: w @ V, (w,), (w,))) == 2 * (2 * 3 * 4)
     assert meters.matmul_flops(lambda: jvp(lambda x: x @ w @ w.T, (x,), (x,))) == 4 * one
     assert meters.elementwise_operations(lambda: jvp(lambda x: x @ w, (x,), (x,))) == 0
     assert meters.elementwise_operations(lambda: jvp(torch.matmul, (x, w), (x, w))) == 2 * 4
@@ -108,6 +109,8 @@ ARITHMETIC = {
     "cumsum of rows": (lambda: SQUARE.cumsum(1), 8),
     "cumprod": (lambda: X.cumprod(0), 9),
     "trace": (lambda: torch.ones(3, 3).trace(), 2),
+    "trace of one entry": (lambda: torch.ones(1, 1).trace(), 0),
+    "trace of nothing": (lambda: torch.ones(0, 0).trace(), 0),
     "addcmul": (lambda: torch.addcmul(X, X, Y), 20),
     "addcmul with a factor": (lambda: torch.addcmul(X, X, Y, value=2), 30),
     "addcdiv": (lambda: torch.addcdiv(X, X, Y), 20),

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda name, v: ranges.require_in(name, v, 0, 1, "[)"), [0, 0.5], [1, -1, NAN], r"lie in \[0, 1\)"),
         (lambda name, v: ranges.require_in(name, v, 0, 1, "()"), [0.5], [0, 1, NAN], r"lie in \(0, 1\)"),
         (lambda name, v: ranges.require_at_least(name, v, 1), [1, np.int8(3), 10**400], [0, -3], "at least 1"),
+        (lambda name, v: ranges.require_whole(name, v, 1), [1, np.int8(3), 10**400], [0, -3], "at least 1"),
         (ranges.require_finite, [0, -1e308], [NAN, -INF, 10**400], "finite"),
     ],
 )
@@ -27,6 +30,12 @@ def test_numbers_are_refused_by_name_with_what_came(check, good, bad, words):
     for value in (True, np.False_, "1", None, 1j):
         with pytest.raises(TypeError, match=f"weight must be a number, got {value!r}".replace("(", r"\(").replace(")", r"\)")):
             check("weight", value)
+
+
+@pytest.mark.parametrize("value", [2.0, 1.5, np.float32(3), Fraction(7, 2)])
+def test_a_count_is_a_whole_number(value):
+    with pytest.raises(TypeError, match=f"steps must be a whole number, got {value}"):
+        ranges.require_whole("steps", value, 1)
 
 
 def test_arrays_are_refused_by_name():

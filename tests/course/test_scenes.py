@@ -43,6 +43,21 @@ def test_a_shape_lies_in_its_quarter_and_has_its_colour():
     assert ((towards @ palette.T).argmax(1) == kinds[:, 0]).all()
 
 
+def test_outside_its_quarter_a_shape_leaves_the_picture_grey():
+    kinds = np.array([[5, shape, place] for shape in range(6) for place in range(4)])
+    images = np.mean([scenes.draw(kinds, np.random.default_rng(seed)) for seed in range(60)], 0).mean(1)
+    quarters = images.reshape(-1, 2, 10, 2, 10).swapaxes(2, 3).reshape(-1, 4, 100)
+    others = np.arange(4) != kinds[:, 2:]
+    assert np.abs(quarters[others] - 0.35).max() < 6 * 0.08 / np.sqrt(3 * 60) < 0.05
+
+
+def test_a_ring_is_a_disc_with_a_hole():
+    """Drawn from one seed, they differ where the disc alone is red."""
+    for seed in range(5):
+        disc, ring = (scenes.draw(np.array([[0, shape, 3]]), np.random.default_rng(seed))[0, 0] for shape in (0, 4))
+        assert (disc >= ring).all() and 0 < (disc > ring).sum() < (ring > 0.6).sum()
+
+
 def test_shapes_differ():
     kinds = np.array([[0, shape, 0] for shape in range(6)])
     images = np.mean([scenes.draw(kinds, np.random.default_rng(seed)) for seed in range(40)], 0)

@@ -206,6 +206,12 @@ def test_other_kinds_of_arguments():
     agree(annotated, 1, 2, c=zeros(2), d=zeros(2))
     agree(annotated, 1, 2, c=zeros(2), d=zeros(3))
 
+    def tuples(*a: tuple, **b: dict):
+        pass
+
+    for args, kwargs in [((1,), {}), (((1,), ()), {}), ((), {"b": 1}), ((), {"b": {}})]:
+        agree(tuples, *args, **kwargs)
+
 
 WORDS = ["n", "m", "k", "#n", "#m", "_", "2", "#2", "...", "*batch", "*shape"]
 KINDS = [Float, Float32, Real, Int, Shaped]

@@ -78,7 +78,8 @@ def test_a_variable_that_is_no_number_is_named_and_nothing_is_seeded(monkeypatch
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
 
 
-def test_a_chapter_has_no_negative_number():
+def test_a_chapter_has_no_negative_number_and_may_be_the_first():
+    assert draws(0) != draws(1)
     with pytest.raises(ValueError, match="number must be at least 0, got -7"):
         training.seed(-7)
 

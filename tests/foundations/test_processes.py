@@ -21,17 +21,28 @@ def test_times_are_ordered_and_inside_even_when_few():
         assert np.all(np.diff(times) > 0) and np.all((times > 0) & (times <= 2.0))
 
 
-class ShortGapsFirst(np.random.Generator):
-    """Draws a first batch of gaps that are too short to reach the end, and keeps all draws."""
+class Gaps(np.random.Generator):
+    """Keeps all draws; the first batch's gaps are divided by `shortened`."""
+
+    def __init__(self, seed, shortened=1):
+        super().__init__(np.random.PCG64(seed))
+        self.batches, self.shortened = [], shortened
 
     def exponential(self, scale, size):
-        self.batches = getattr(self, "batches", [])
-        self.batches.append(super().exponential(scale if self.batches else scale / 6, size))
+        self.batches.append(super().exponential(scale if self.batches else scale / self.shortened, size))
         return self.batches[-1]
 
 
+@pytest.mark.parametrize("rate", [0.1, 3.0, 500.0])
+def test_one_batch_of_gaps_reaches_the_end(rate):
+    rngs = [Gaps(seed) for seed in range(20)]
+    for rng in rngs:
+        poisson_process(rate, 10.0, rng)
+    assert [len(rng.batches) for rng in rngs] == [1] * 20
+
+
 def test_a_batch_that_ends_early_is_continued_where_it_ended():
-    rng = ShortGapsFirst(np.random.PCG64(0))
+    rng = Gaps(0, shortened=6)
     times = poisson_process(3.0, 2.0, rng)
     expected = np.cumsum(np.concatenate(rng.batches))
     assert len(rng.batches) == 2

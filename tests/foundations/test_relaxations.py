@@ -17,6 +17,7 @@ def generator(seed=0):
 def test_gumbel_noise_has_its_distribution():
     draws = relaxations.gumbel((20_000,), generator(), torch.float64).numpy()
     assert stats.kstest(draws, stats.gumbel_r.cdf).pvalue > 1e-6
+    assert relaxations.gumbel((), generator()).shape == () and relaxations.gumbel((0, 3), generator()).shape == (0, 3)
 
 
 @pytest.mark.parametrize("hard", [False, True])

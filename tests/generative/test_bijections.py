@@ -124,6 +124,7 @@ def test_a_linear_layer_starts_as_a_rotation_and_is_its_weight():
         layer, x = InvertibleLinear(5), torch.randn(2, 5, 3)
         torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(5), atol=1e-13, rtol=0)
         assert layer(x)[1].abs().max() < 1e-12
+        assert not layer.lower.triu().any() and not layer.upper.tril().any()  # what nothing learns from
         torch.testing.assert_close(layer(x)[0], nn.functional.conv1d(x, layer.weight[..., None]), atol=1e-13, rtol=0)
 
 

@@ -66,9 +66,11 @@ def test_long_sequences_do_not_underflow():
 
 def test_rows_that_sum_to_one_but_for_rounding_are_scaled():
     """As float32 leaves them: the probabilities of all sequences still sum to one."""
-    rows = torch.tensor([[0.1, 0.2, 0.7]] * 4, dtype=torch.float32).double() * (1 + 4e-7)
+    off = torch.tensor([[4e-7], [-4e-7], [3e-7], [0.0]], dtype=torch.float64)
+    rows = torch.tensor([[0.1, 0.2, 0.7]] * 4, dtype=torch.float32).double() * (1 + off)
     chain = MarkovChain(rows[0], rows[1:])
     assert chain.log_prob(all_sequences(3, 4)).exp().sum().item() == pytest.approx(1, abs=1e-13)
+    torch.testing.assert_close(chain.transition.sum(1), torch.ones(3, dtype=torch.float64), atol=1e-15, rtol=0)
 
 
 def test_samples_have_the_chains_law():

@@ -126,10 +126,12 @@ def test_the_distance_scales_with_the_square_of_the_units(scale):
         assert frechet_distance(one, other) / larger == pytest.approx(frechet_distance(other, one) / larger, rel=1e-12)
 
 
-def test_a_distance_that_overflows_is_refused():
-    a = torch.randn(60, 5, dtype=torch.float64)
+@pytest.mark.parametrize("size", [1e170, 1e308])  # the latter is the floats' last power of two and more
+def test_a_distance_that_overflows_is_refused(size):
+    a = torch.randn(60, 5, dtype=torch.float64).clamp(-0.7, 0.7)
+    a[0] = -1.7
     with pytest.raises(ValueError, match="a and b must be smaller: the result overflows torch.float64"):
-        frechet_distance(1e170 * a, -1e170 * (a + 1))
+        frechet_distance(size * a, -size * (a + 1))
 
 
 def test_samples_without_features():

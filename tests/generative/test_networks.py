@@ -60,6 +60,11 @@ def test_sizes_must_be_positive(name):
         ResidualMLP(**{"dim": 2, "hidden": 4, "depth": 1, name: 0})
 
 
+def test_one_is_enough_of_every_size():
+    network = ResidualMLP(dim=1, hidden=1, depth=1)
+    assert network(torch.ones(2, 1), torch.ones(2)).shape == (2, 1)
+
+
 @pytest.mark.parametrize("time", [-0.1, 1.5, float("nan")])
 def test_time_must_lie_in_the_unit_interval(network, time):
     with pytest.raises(ValueError, match=r"time must lie in \[0, 1\]"):

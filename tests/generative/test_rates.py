@@ -63,6 +63,12 @@ def test_a_state_that_never_occurs_is_never_left():
     torch.testing.assert_close(back[1, 0].item(), 3 * q[0, 1].item())
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_unit_of_time_does_not_matter(unit):
+    q, law = UniformRates(7).matrix(), torch.full((7,), 1 / 7, dtype=torch.float64)
+    torch.testing.assert_close(reverse_rates(unit * q, law), unit * q, atol=0, rtol=1e-14)
+
+
 @every_case
 def test_corrupted_tokens_have_the_transitions_frequencies(kind, number):
     rates, _, noise, _ = random_case(kind, number)
@@ -141,5 +147,7 @@ def test_bad_input_is_named():
         reverse_rates(rates.matrix(), 2 * law)
     with pytest.raises(ValueError, match="ratio must be finite"):
         score_entropy(torch.zeros(2), torch.tensor([1.0, -1.0]))
+    with pytest.raises(ValueError, match="ratio must be finite"):
+        score_entropy(torch.zeros(2), torch.tensor([1.0, torch.inf]))
     with pytest.raises(ValueError, match="noise must be positive"):
         absorbing_score(torch.zeros(3), 0.0)

@@ -272,6 +272,9 @@ def test_the_divergence_of_a_constant_or_partly_constant_field():
     x = randn(3, 2)
     assert divergence(lambda x: torch.ones_like(x), x)[1].tolist() == [0, 0, 0]
     assert divergence(lambda x: torch.stack([x[:, 1], x[:, 0]], 1), x)[1].tolist() == [0, 0, 0]
+    learned = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    for probes in (None, randn(50, 3, 2)):
+        assert divergence(lambda x: learned.expand_as(x), x, probes)[1].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["signs", "normal"])

@@ -236,6 +236,8 @@ def test_training_loss_falls_every_round():
         ({"base": float("inf")}, "base must be finite, got inf"),
         ({"X": np.zeros((0, 1)), "y": np.zeros(0)}, "X must have at least one row"),
         ({"loss": lambda F, y: (F * np.nan, F)}, "g must be finite"),
+        ({"loss": lambda F, y: (F, F, F)}, "loss must return two arrays, g and h, got tuple"),
+        ({"loss": lambda F, y: [F, F]}, "loss must return two arrays, g and h, got list"),
     ],
 )
 def test_bad_input_is_named(change, message):

@@ -43,6 +43,7 @@ def test_majority_error_of_21_voters():
     [
         (4, 0.3, ValueError, "n must be odd, from 1 to 10\\^9, got 4"),
         (-1, 0.3, ValueError, "n must be at least 1, got -1"),
+        (10**9 + 1, 0.5, ValueError, "n must be odd, from 1 to 10\\^9, got 1000000001"),
         (2**53 + 1, 0.5, ValueError, "n must be odd, from 1 to 10\\^9, got 9007199254740993"),
         (10**400 + 1, 0.5, ValueError, "n must be odd"),
         (3, 1.2, ValueError, r"p must lie in \[0, 1\], got 1.2"),

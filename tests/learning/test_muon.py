@@ -79,6 +79,12 @@ def test_torchs_own_newton_schulz_differs_by_bfloat16s_rounding(shape):
     assert (theirs - newton_schulz(matrix.bfloat16()).float()).norm() / wide.norm() < 0.06
 
 
+def test_without_a_gradient_and_a_decay_nothing_moves():
+    w = draw(4, 6)
+    assert torch.equal(muon_step(w, torch.zeros_like(w), muon_state(w), lr=0.1)[0], w)
+    assert torch.equal(muon_step(w, torch.zeros_like(w), muon_state(w), lr=0.1, weight_decay=0.5)[0], 0.95 * w)
+
+
 def model():
     torch.manual_seed(3)
     return torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.Tanh(), torch.nn.LayerNorm(12), torch.nn.Linear(12, 6, bias=False))

@@ -45,14 +45,17 @@ def test_rows_sorted_beforehand_give_the_same_tree():
     assert predict_tree(tree, X).tolist() == predict_tree(grow_tree(X, g, np.ones(100), **PLAIN | {"max_depth": 4}), X).tolist()
 
 
-def test_every_leaf_has_the_newton_weight_of_its_rows():
+@pytest.mark.parametrize("reg_alpha", [0.0, 1.5])
+def test_every_leaf_has_the_newton_weight_of_its_rows(reg_alpha):
+    """-(G - α)/(H + λ) for a sum G of derivatives above α, and so on."""
     rng = np.random.default_rng(1)
     X, g, h = rng.normal(size=(200, 4)), rng.normal(size=200), rng.uniform(0.1, 1, size=200)
-    weights = predict_tree(grow_tree(X, g, h, **PLAIN | {"max_depth": 4}), X)
+    weights = predict_tree(grow_tree(X, g, h, **PLAIN | {"max_depth": 4}, reg_alpha=reg_alpha), X)
     assert 4 < len(np.unique(weights)) <= 16
-    for weight in np.unique(weights):
+    for weight in np.unique(weights[weights != 0]):
         rows = weights == weight
-        assert weight == pytest.approx(-g[rows].sum() / (h[rows].sum() + 1), rel=1e-12)
+        G, H = g[rows].sum(), h[rows].sum()
+        assert weight == pytest.approx((reg_alpha - G if G > 0 else -reg_alpha - G) / (H + 1), rel=1e-12)
 
 
 def test_a_split_keeps_its_cover_and_its_weight_as_a_leaf():
@@ -150,6 +153,7 @@ def test_a_leaf_says_so():
         ({"X": np.full((2, 1), -np.inf, dtype=np.float16)}, "X must hold numbers .* got inf"),
         ({"X": np.full((2, 1), -3e38)}, "X must hold numbers .* got 3e.38"),
         ({"g": np.array([0.0, np.nan])}, "g must be finite, .* got nan"),
+        ({"g": np.array([6e17, -6e17])}, r"g must be finite, its sizes adding up to below 1e\+18; got 1.2e\+18"),
         ({"h": np.array([0.0, np.inf])}, "h must be finite, .* got inf"),
         ({"h": np.array([1.0, -1.0])}, "h must not be negative, got -1"),
         ({"max_depth": 0}, "max_depth must be at least 1, got 0"),

@@ -21,15 +21,18 @@ def brute_force(q, k, v, allowed, bias):
     return out
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("masked, biased", [(False, False), (True, False), (False, True), (True, True)])
-def test_attention_is_its_definition(masked, biased):
-    q, k, v = inputs()
+def test_attention_is_its_definition(masked, biased, causal):
+    keys = 5 if causal else 7
+    q, k, v = inputs(keys=keys)
     generator = torch.Generator().manual_seed(1)
-    allowed = torch.rand(2, 5, 7, generator=generator) < 0.5
-    allowed[:, :, 2] = True
-    bias = torch.randn(2, 3, 5, 7, dtype=torch.float64, generator=generator)
-    got = attention(q, k, v, allowed=allowed if masked else None, bias=bias if biased else None)
-    want = brute_force(q, k, v, allowed if masked else torch.ones_like(allowed), bias if biased else 0 * bias)
+    allowed = torch.rand(2, 5, keys, generator=generator) < 0.5
+    allowed[:, :, 0] = True
+    bias = torch.randn(2, 3, 5, keys, dtype=torch.float64, generator=generator)
+    got = attention(q, k, v, causal=causal, allowed=allowed if masked else None, bias=bias if biased else None)
+    seen = allowed if masked else torch.ones_like(allowed)
+    want = brute_force(q, k, v, seen.tril() if causal else seen, bias if biased else 0 * bias)
     assert want.abs().mean() > 0.2 and (got - want).abs().max() < 1e-14
 
 

@@ -65,9 +65,10 @@ def test_the_ntk_base_slows_the_slowest_pair_alone_by_the_factor(dim, factor):
 
 def test_by_parts_has_three_parts():
     turns = torch.tensor([100.0, 32.0, 16.5, 1.0, 0.3], dtype=torch.float64)
-    kept = by_parts(2 * math.pi * turns / 50, 5.0, 50, 1, 32) * 50 / (2 * math.pi) / turns
     want = torch.tensor([1, 1, 0.2 + 0.8 * 0.5, 0.2, 0.2], dtype=torch.float64)
-    assert torch.allclose(kept, want, rtol=1e-12)
+    for ends in ((1, 32), ()):  # YaRN's ends are the defaults
+        kept = by_parts(2 * math.pi * turns / 50, 5.0, 50, *ends) * 50 / (2 * math.pi) / turns
+        assert torch.allclose(kept, want, rtol=1e-12)
     assert deviation(by_parts(PLAIN, 1.0, 50), PLAIN) < 1e-15
 
 

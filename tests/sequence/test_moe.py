@@ -457,6 +457,10 @@ def test_bad_input_is_named():
         (lambda: MixtureOfExperts(4, 3, 0, 1), "experts must be at least 1"),
         (lambda: MixtureOfExperts(4, 3, 2, 1, shared=-1), "shared must be at least 0"),
         (lambda: SwiGLU(4, 0), "hidden must be at least 1"),
+        (lambda: SwiGLU(0, 4), "width must be at least 1"),
+        (lambda: SwiGLU(4, 3)(torch.ones(2, 4, 6)), r"x must be of width 4, got shape \(2, 4, 6\)"),
+        (lambda: MixtureOfExperts(4, 3, 2, 1)(torch.ones(2, 4, 6)), r"x must be of width 4, got shape \(2, 4, 6\)"),
+        (lambda: MixtureOfExperts(4, 3, 2, 1)(torch.ones(8)), r"x must be of width 4, got shape \(8,\)"),
     ]
     for call, message in cases:
         with pytest.raises(ValueError, match=message):

@@ -85,6 +85,19 @@ def test_half_precision_is_rotated_in_float32():
     assert got.dtype == torch.bfloat16 and torch.equal(got, apply_rope(x.float(), angles).bfloat16())
 
 
+def test_every_layout_in_memory_is_rotated():
+    """Rows that are an odd number of entries apart and begin at an odd place, and columns."""
+    whole, angles = normal(N, DIM + 1), rope_angles(torch.arange(N), DIM)
+    for x in (whole[:, :DIM], whole[:, 1:], whole.view(DIM + 1, N)[1:].T):
+        assert torch.equal(apply_rope(x, angles), apply_rope(x.clone(memory_format=torch.contiguous_format), angles))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_vector_turns_to_one_position(layout):
+    x, angles = normal(N, DIM), rope_angles(torch.arange(N), DIM)
+    assert torch.equal(apply_rope(x[3], angles[3], layout), apply_rope(x, angles, layout)[3])
+
+
 def test_one_vector_turns_to_many_positions():
     x, angles = normal(DIM), rope_angles(torch.arange(N), DIM)
     assert torch.equal(apply_rope(x, angles), apply_rope(x.expand(N, DIM), angles))

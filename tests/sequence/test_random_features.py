@@ -31,6 +31,12 @@ def test_features_estimate_the_kernel_without_bias(features_of, orthogonal):
     assert (estimates.mean() - (x @ y).exp()).abs() < 5 * error and error < 0.02
 
 
+def test_waves_are_cosines_and_then_sines():
+    x, w = torch.tensor([[math.pi / 6, math.pi / 3]]).double(), torch.eye(2).double()
+    waves = trigonometric_features(x, w) * math.sqrt(2) / x.square().sum().div(2).exp()
+    torch.testing.assert_close(waves, torch.tensor([[0.75**0.5, 0.5, 0.5, 0.75**0.5]]).double())
+
+
 def test_orthogonal_directions_are_haar_and_as_long_as_gaussian_ones():
     draws = generator()
     blocks = torch.stack([gaussian_directions(4, 4, draws, orthogonal=True) for _ in range(2000)])

@@ -37,6 +37,12 @@ def test_keys_values_places_and_answers_are_uniform():
     assert (together - 1 / 25).abs().max() < 5 * math.sqrt(0.04 / len(keys))
 
 
+def test_there_are_as_many_symbols_as_a_head_knows():
+    keys, values, _, _ = recall_episodes(50, 32, generator())
+    assert torch.equal(keys.sort(1).values, torch.arange(32).expand(50, 32))
+    assert values.max() + 1 == 32 == RecallHead(by_softmax).key.num_embeddings
+
+
 def test_a_generator_decides_them():
     first, again, other = (recall_episodes(8, 4, generator(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again))

@@ -87,13 +87,14 @@ def build(**options):
     return Transformer(11, WIDTH, 2, mixer=partial(Mamba, **options), feed_forward=None).double()
 
 
-@pytest.mark.parametrize("selective", [True, False])
-def test_pieces_with_a_cache_give_the_logits_of_all_at_once(selective):
-    model, tokens = build(selective=selective), torch.randint(11, (2, 14))
+@pytest.mark.parametrize("selective, kernel", [(True, 4), (False, 4), (True, 1)])
+def test_pieces_with_a_cache_give_the_logits_of_all_at_once(selective, kernel):
+    model, tokens = build(selective=selective, kernel=kernel), torch.randint(11, (2, 14))
     want, cache = model(tokens), model.new_cache()
     pieces = [model(piece, cache=cache) for piece in tokens.split([1, 6, 1, 2, 4], 1)]
     assert want.abs().mean() > 0.05 and (torch.cat(pieces, 1) - want).abs().max() < 1e-12
-    assert {name: tensor.shape for name, tensor in cache.layers[0].items()} == {"state": (2, 64, 16), "inputs": (2, 3, 64)}
+    shapes = {name: tensor.shape for name, tensor in cache.layers[0].items()}
+    assert shapes == {"state": (2, 64, 16), "inputs": (2, kernel - 1, 64)}
 
 
 @pytest.mark.parametrize("selective", [True, False])

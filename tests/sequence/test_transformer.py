@@ -12,7 +12,7 @@ from lib.course.meters import parameter_count
 from lib.sequence.attention import causal_mask
 from lib.sequence.language import next_token_loss
 from lib.sequence.position import Learned, Position, Rotary, Sinusoidal
-from lib.sequence.transformer import MLP, Attention, Context, Transformer, extend
+from lib.sequence.transformer import MLP, Attention, Cache, Context, Transformer, extend
 
 VOCABULARY, WIDTH, LENGTH = 11, 32, 12
 
@@ -22,6 +22,17 @@ class Distance(Position):
 
     def bias(self, query_positions, key_positions):
         return -0.3 * (query_positions[:, None, :, None] - key_positions[:, None, None, :]).abs().double()
+
+
+class Fixed(nn.Module):
+    """What it gives depends on nothing."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.given = given
+
+    def forward(self, tokens):
+        return self.given
 
 
 class RunningMean(nn.Module):
@@ -191,11 +202,26 @@ def test_a_new_model_knows_nothing():
     assert loss.shape == () and abs(loss.item() - math.log(64)) < 0.1
 
 
-def test_next_token_loss_is_the_mean_surprise():
-    model, windows = build(position=Rotary(8)), some_tokens()
+@pytest.mark.parametrize("length", [LENGTH, 2])
+def test_next_token_loss_is_the_mean_surprise(length):
+    model, windows = build(position=Rotary(8)), some_tokens()[:, :length]
+    windows[0, 1], windows[1, 1] = 0, VOCABULARY - 1
     chances = model(windows).softmax(-1).detach()
-    surprise = [-math.log(chances[b, t, windows[b, t + 1]]) for b in range(3) for t in range(LENGTH - 1)]
+    surprise = [-math.log(chances[b, t, windows[b, t + 1]]) for b in range(3) for t in range(length - 1)]
     assert abs(next_token_loss(model, windows).item() - sum(surprise) / len(surprise)) < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 7, 1), (3, 4, 7), (2, 5, 7)])
+def test_next_token_loss_refuses_logits_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"model must return logits of shape \(3, 5, 'vocabulary'\), got \(" + str(shape[0])):
+        next_token_loss(Fixed(torch.zeros(shape)), torch.zeros(3, 6, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("token", [-1, 7])
+def test_next_token_loss_refuses_a_last_token_without_a_logit(token):
+    windows = torch.tensor([[0, 6, token]])
+    with pytest.raises(ValueError, match="windows must hold tokens in 0 … 6"):
+        next_token_loss(Fixed(torch.zeros(1, 2, 7)), windows)
 
 
 def test_hidden_states_are_what_the_head_reads():
@@ -257,6 +283,20 @@ def test_attention_agrees_with_llama():
     assert deviation(ours(x, context(ours, causal=True)), want) < 1e-5 * want.abs().max()
     other = copied(4, "interleaved")
     assert deviation(other(x, context(other, causal=True)), want) > 0.1
+
+
+@pytest.mark.parametrize("shape", [(2, WIDTH, WIDTH - 1), (2, 5, 1)])
+def test_layers_name_an_input_of_another_width(shape):
+    attend, x = Attention(WIDTH, Position(), 4), torch.ones(shape)
+    for call in (lambda: attend(x, Context(Position(), torch.arange(shape[1])[None], causal=True)), lambda: MLP(WIDTH)(x)):
+        with pytest.raises(ValueError, match=rf"x must be of width {WIDTH}, got shape \(2, {shape[1]}, {shape[2]}\)"):
+            call()
+
+
+def test_a_cache_has_a_place_for_each_layer_and_may_have_none():
+    assert Cache(0).layers == [] and Cache(2).layers == [{}, {}]
+    with pytest.raises(ValueError, match="depth must be at least 0, got -1"):
+        Cache(-1)
 
 
 def test_bad_input_is_named():

@@ -142,6 +142,8 @@ def test_bad_input_is_named():
         (lambda: pack(found, [[0, 1, 2, 3]], 40), "rows must hold each of 5 documents once"),
         (lambda: pack(found, [[0, 1, 2, 3, 4]], 17), "capacity must hold the documents"),
         (lambda: pack([torch.zeros(0, dtype=torch.int64)], [[0]], 4), r"documents must have the shape \(length,\)"),
+        (lambda: pack([torch.zeros(2, 3, dtype=torch.int64)], [[0]], 4), r"documents must have the shape \(length,\)"),
+        (lambda: pack([torch.tensor(3)], [[0]], 4), r"documents must have the shape \(length,\)"),
         (lambda: pad(torch.zeros(3, 1), real), "tokens must be as many as real has True, 2"),
         (lambda: cumulative_lengths(torch.tensor([2, 0])), "lengths must be at least one number"),
     ]

@@ -1,6 +1,7 @@
 """lib.systems.processes: results by rank, exchanged tensors, and what is left after an error."""
 
 import os
+import time
 
 import pytest
 import torch
@@ -29,6 +30,18 @@ def sleep_at(rank):
         __import__("time").sleep(60)
 
 
+def fail_or_sleep(rank):
+    if dist.get_rank() == rank:  # noqa: F821
+        raise ValueError("this one fails")
+    __import__("time").sleep(60)
+
+
+def leave_or_sleep(rank):
+    if dist.get_rank() == rank:  # noqa: F821
+        __import__("os")._exit(0)
+    __import__("time").sleep(60)
+
+
 def own_number():
     return __import__("os").getpid()
 
@@ -47,9 +60,18 @@ def test_a_failing_process_ends_all():
         on_processes(fail_at, [(1, 0), (1, 0)])
 
 
-def test_a_process_that_takes_too_long_is_ended():
+def test_a_failing_process_ends_one_that_hears_nothing_of_it():
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="process 0 failed"):
+        on_processes(fail_or_sleep, [(0,), (0,)])
+    assert time.monotonic() - begin < 50
+
+
+@pytest.mark.parametrize("function", [sleep_at, leave_or_sleep])  # the other waits for it, or is gone
+def test_a_process_that_takes_too_long_is_ended(function):
+    rank = 1 if function is sleep_at else 0
     with pytest.raises(TimeoutError, match="2 processes did not end within 8 seconds"):
-        on_processes(sleep_at, [(1,), (1,)], timeout=8.0)
+        on_processes(function, [(rank,), (rank,)], timeout=8.0)
 
 
 def test_none_is_left():

@@ -113,6 +113,11 @@ def test_the_length_of_embeddings_does_not_count():
         assert near.abs().max() < 1e-14
 
 
+def test_embeddings_may_have_entries_that_are_zero():
+    weights = zero_shot_weights(lambda texts: torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, -2.0]]), ["{}"], ["ax", "be"])
+    torch.testing.assert_close(weights, torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, -1.0]]))
+
+
 def test_scores_of_named_classes_are_a_linear_layer():
     model = tiny_clip()
 
@@ -144,6 +149,7 @@ def test_weights_refuse_bad_input():
         (lambda texts: None, "got NoneType"),
         (lambda texts: torch.full((4, 2), math.nan), "encode_text must be finite"),
         (lambda texts: torch.zeros(4, 2), "encode_text must have no row of zeros, got one at 0"),
+        (lambda texts: torch.tensor([[1.0], [1.0], [0.0], [1.0]]), "encode_text must have no row of zeros, got one at 2"),
     ):
         with pytest.raises(ValueError, match=message):
             zero_shot_weights(encode, TEMPLATES, NAMES)

@@ -130,6 +130,7 @@ def test_similarity_is_the_cosine_at_every_length():
     for scale in (1e-200, 1.0, 1e200):
         assert (similarity(scale * a, b / scale) - want).abs().max() < 1e-14
     assert (similarity(a, b, 0.1) - 10 * want).abs().max() < 1e-13
+    assert torch.equal(similarity(7 * torch.eye(3), torch.eye(3)), torch.eye(3))  # entries may be zero, rows may not
 
 
 def test_weights_with_zeros_leave_pairs_out():
