@@ -121,7 +121,7 @@ def _as_complex(x):
     """Neighbours as the real and the imaginary part of one number."""
     pairs = x.unflatten(-1, (-1, 2))
     readable = pairs.stride(-1) == 1 and not pairs.storage_offset() % 2 and all(n % 2 == 0 for n in pairs.stride()[:-1])
-    return torch.view_as_complex(pairs if readable else pairs.contiguous())
+    return torch.view_as_complex(pairs if readable else pairs.clone(memory_format=torch.contiguous_format))
 
 
 @checked

@@ -77,7 +77,7 @@ def _run(folder, world, timeout):
             with open(folder / f"errors {rank}", "wb") as errors:
                 streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
                 running.append(subprocess.Popen(command, env=environment, **streams))
-        while any(process.poll() is None for process in running):
+        while None in [process.poll() for process in running]:
             if any(process.returncode for process in running):
                 end = min(end, time.monotonic() + _GRACE)
             if time.monotonic() > end:

@@ -86,9 +86,9 @@ def test_half_precision_is_rotated_in_float32():
 
 
 def test_every_layout_in_memory_is_rotated():
-    """Rows that are an odd number of entries apart and begin at an odd place, and columns."""
+    """Rows that are an odd number of entries apart and begin at an odd place, columns, and all that begins at an odd place."""
     whole, angles = normal(N, DIM + 1), rope_angles(torch.arange(N), DIM)
-    for x in (whole[:, :DIM], whole[:, 1:], whole.view(DIM + 1, N)[1:].T):
+    for x in (whole[:, :DIM], whole[:, 1:], whole.view(DIM + 1, N)[1:].T, whole.flatten()[1 : 1 + N * DIM].view(N, DIM)):
         assert torch.equal(apply_rope(x, angles), apply_rope(x.clone(memory_format=torch.contiguous_format), angles))
 
 

@@ -60,10 +60,11 @@ def test_a_failing_process_ends_all():
         on_processes(fail_at, [(1, 0), (1, 0)])
 
 
-def test_a_failing_process_ends_one_that_hears_nothing_of_it():
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_failing_process_ends_one_that_hears_nothing_of_it(rank):
     begin = time.monotonic()
-    with pytest.raises(RuntimeError, match="process 0 failed"):
-        on_processes(fail_or_sleep, [(0,), (0,)])
+    with pytest.raises(RuntimeError, match=f"process {rank} failed"):
+        on_processes(fail_or_sleep, [(rank,), (rank,)])
     assert time.monotonic() - begin < 50
 
 
