@@ -116,6 +116,8 @@ def main() -> None:
     addresses = sorted(page.relative_to(here).as_posix() for page in here.glob("book/**/*.html"))
     chapters = [address for address in addresses if (ROOT / address).with_suffix(".ipynb").exists()]
     origins = {site: serve(site) for site in (here, options.against) if site}
+    head = ["KB", "next", "ms", "nodes", "shift", "phone", "deep link"]
+    head = ["page", *head, *(f"{name}, other" for name in head if options.against)]
     rows = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
@@ -132,10 +134,8 @@ def main() -> None:
             row = [address.removesuffix(".html")]
             for site in sites:
                 row += [statistics.median(values) for values in zip(*results[site], strict=True)]
-            rows.append(row)
+            rows.append(row + [""] * (len(head) - len(row)))  # a page that the other site has not
             print(*row, flush=True)
-    head = ["KB", "next", "ms", "nodes", "shift", "phone", "deep link"]
-    head = ["page", *head, *(f"{name}, other" for name in head if options.against)]
     record("site", head, rows, what="first visits at 10 Mbit/s and 40 ms, 1280 and 390 px wide")
 
 
