@@ -54,6 +54,7 @@ def packing() -> Iterator[Case]:
     yield Case(
         "first fit, decreasing", "packing-rmpad", "documents", many, lambda n: fit(first_fit_decreasing, n), "n log n",
         lambda n: n * math.log(n), itself,
+        "Documents of one length are placed at once, and numpy's calls for the 2,000 lengths cost 20 ms at any size.",
     )  # fmt: skip
 
 
