@@ -136,11 +136,11 @@ def report(draws: list[Draw], outcomes: dict[str, list[tuple[Exercise, Edit, str
     rows, low, survivors = [], [], []
     for one in draws:
         found = outcomes[one.slug]
-        counts = [sum(verdict == kind for *_, verdict in found) for kind in VERDICTS]
+        counts = [sum(kind == of_edit for *_, of_edit in found) for kind in VERDICTS]
         rows.append([len(one.edits), sum(not edits for edits in one.edits.values()), len(found), sum(counts[:3]), *counts])
         if rows[-1][3] < LEAST_OF_MODULE * len(found):
             low.append(one.slug)
-        survivors += [exercise.describe(edit) for exercise, edit, verdict in found if verdict == ACCEPTED]
+        survivors += [exercise.describe(edit) for exercise, edit, kind in found if kind == ACCEPTED]
     rows.append([sum(column) for column in zip(*rows, strict=True)])
     head = ["chapter", "exercises", "not edited", "edits", "refused", "%", *VERDICTS]
     names = [one.slug for one in draws] + ["all"]
@@ -171,7 +171,7 @@ def main() -> int:
         one = by_run[run]
         outcomes[one.slug], failed = one.outcomes(result)
         wrong += failed
-        accepted = [exercise.describe(edit) for exercise, edit, verdict in outcomes[one.slug] if verdict == ACCEPTED]
+        accepted = [exercise.describe(edit) for exercise, edit, kind in outcomes[one.slug] if kind == ACCEPTED]
         print(f"{done} of {len(draws)} · {one.slug}: {len(accepted)} of {len(outcomes[one.slug])} edits SURVIVE", flush=True)
         print("".join(f"  {survivor}\n" for survivor in accepted), end="", flush=True)
     print(f"\nEdits drawn with seed {arguments.seed}\n\n{report(draws, outcomes)}")

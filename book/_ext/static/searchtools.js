@@ -9,7 +9,7 @@ const Search = (() => {
   const LESS = 0.5;                            // exercises ask and reference pages list: what explains comes first
   const K = 1.2, B = 0.75;                     // BM25: saturation, and how much long sections are discounted
   const ASKING = new Set(("how what why when where which who do does did is are was can could should would must i we you my our"
-    + " need needs needed choose use used using work works mean means explain").split(" "));
+    + " need needs needed choose use used using work works explain").split(" "));
   const HAN = /\p{Script=Han}+/gu;
 
   let sections, postings, terms, query;
