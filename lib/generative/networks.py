@@ -23,7 +23,7 @@ def time_features(time: Float[Tensor, "batch"]) -> Float[Tensor, "batch features
     """
     if not torch.all((time >= 0) & (time <= 1)):
         raise ValueError(f"time must lie in [0, 1], got {time.min().item():g} to {time.max().item():g}")
-    angles = time.double()[:, None] * FREQUENCIES
+    angles = time.double()[:, None] * FREQUENCIES.to(time.device)
     return torch.cat([angles.sin(), angles.cos()], dim=1).to(time.dtype)
 
 

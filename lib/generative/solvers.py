@@ -219,7 +219,7 @@ def predictor_corrector(
 @checked_after_errors
 def with_times(network: Callable[[Tensor, Tensor], Tensor]) -> Field:
     """A field (x, t) with a number t, of a network (x, time) that wants a tensor (batch,): float32 at least."""
-    return lambda x, t: network(x, torch.full(x.shape[:1], t, dtype=working_dtype(x.dtype)))
+    return lambda x, t: network(x, torch.full(x.shape[:1], t, dtype=working_dtype(x.dtype), device=x.device))
 
 
 def _finite_state(x, t):

@@ -253,6 +253,8 @@ def test_with_times_hands_a_time_to_each_row():
     seen = []
     solve_ode(with_times(lambda x, time: seen.append(time) or x), torch.zeros(3, 2), time_grid(2), "euler")
     assert [time.tolist() for time in seen] == [[1.0] * 3, [0.5] * 3] and seen[0].dtype == torch.float32
+    with_times(lambda x, time: seen.append(time) or x)(torch.zeros(3, 2, device="meta"), 0.5)
+    assert seen[-1].device.type == "meta", "a time belongs where the state is"
 
 
 @pytest.mark.parametrize("number", range(5))
