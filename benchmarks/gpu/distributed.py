@@ -7,7 +7,9 @@ exchanges are those of the slowest link that all must use: 2 (n - 1)/n of the by
 an all-to-all's. Data-parallel training is the course's transformer (24 layers of width 1024, 16 heads, BF16, 8 × 1024 tokens
 a GPU) under DistributedDataParallel, beside the same step without any exchange. The mixture has 64 experts of which a token
 passes 8 (width 2048, 1024 hidden units, the course's routing and experts): every GPU holds all of them, or its share, as in
-the chapter on mixtures. Gradients and outputs must agree with those of one process that has everything.
+the chapter on mixtures. Gradients and outputs must agree with those of one process that has everything. *Times one GPU* says how many single GPUs
+would do as much in the time, by what each of these does for itself in the same run. More machines: `torchrun --nnodes 2 ...
+benchmarks/gpu/distributed.py` on each, with torchrun's own options of where to meet.
 """
 
 import os
@@ -35,8 +37,8 @@ FULL = {"MiB": [1, 16, 256, 1024], "width": 1024, "depth": 24, "heads": 16, "bat
 SMALL = {"MiB": [1], "width": 32, "depth": 2, "heads": 2, "batch": 2, "length": 16,
          "expert width": 16, "hidden": 8, "experts": 8, "k": 2, "tokens": 32}  # fmt: skip
 EXCHANGES = ["exchange", "MiB", "ms", "GB/s"]
-TRAINING = ["step", "ms", "tokens/s of all", "efficiency", "gradients off by"]
-MIXTURE = ["experts", "weights a GPU", "ms", "tokens/s of all", "outputs off by"]
+TRAINING = ["step", "ms", "tokens/s of all", "times one GPU", "gradients off by"]
+MIXTURE = ["experts", "weights a GPU", "ms", "tokens/s of all", "times one GPU", "outputs off by"]
 
 
 def slowest(milliseconds: float) -> float:
@@ -89,10 +91,11 @@ def training(size: dict, rounds: int) -> list[list]:
         optimizer.step()
 
     times = timed({"joined": partial(step, joined), "alone": partial(step, model)}, rounds)
-    count = tokens[:, :-1].numel() * dist.get_world_size()
+    world = dist.get_world_size()
+    count = tokens[:, :-1].numel() * world
     return [
-        ["without exchange", times["alone"], 1e3 * count / times["alone"], 1.0, None],
-        ["data-parallel", times["joined"], 1e3 * count / times["joined"], times["alone"] / times["joined"], off],
+        ["each GPU for itself", times["alone"], 1e3 * count / times["alone"], None, None],
+        ["data-parallel", times["joined"], 1e3 * count / times["joined"], world * times["alone"] / times["joined"], off],
     ]
 
 
@@ -111,10 +114,11 @@ def mixture(size: dict, rounds: int) -> list[list]:
         layer(x.detach().requires_grad_()).sum().backward()
 
     times = timed({"all": partial(once, whole), "shared": partial(once, parallel)}, rounds)
-    here, count = 3 * size["experts"] * size["hidden"] * size["expert width"], size["tokens"] * dist.get_world_size()
+    here, world = 3 * size["experts"] * size["hidden"] * size["expert width"], dist.get_world_size()
+    count = size["tokens"] * world
     return [
-        ["all on every GPU", here, times["all"], 1e3 * count / times["all"], None],
-        ["shared out", here // dist.get_world_size(), times["shared"], 1e3 * count / times["shared"], off],
+        ["all on every GPU", here, times["all"], 1e3 * count / times["all"], None, None],
+        ["shared out", here // world, times["shared"], 1e3 * count / times["shared"], world * times["all"] / times["shared"], off],
     ]
 
 
