@@ -1,6 +1,6 @@
 """A transformer trained on 512 tokens reads 1,024 to 8,192 in ten ways, without further training: what it finds far back.
 
-    python benchmarks/gpu/length_extrapolation.py [--seeds 3] [--steps 2500] [--seconds 170]
+    python benchmarks/gpu/length_extrapolation.py [--seeds 3] [--steps 5000] [--seconds 400]
 
 The experiment of the chapter on length extrapolation with a model 300 times as large (width 512, 4 layers of 8 heads with
 feed-forwards, base 10,000; logits are products of a linear map with the embeddings), eight times the trained length, and a
@@ -104,7 +104,7 @@ def run(size: Namespace, seed: int, steps: int) -> tuple[list, dict]:
 
 
 def main() -> None:
-    more = {"seeds": {"type": int, "default": 3}, "steps": {"type": int, "default": 2500}, "seconds": {"type": float, "default": 170.0}}
+    more = {"seeds": {"type": int, "default": 3}, "steps": {"type": int, "default": 5000}, "seconds": {"type": float, "default": 400.0}}
     chosen = arguments(__doc__, **more)
     size = SMALL if chosen.small else FULL
     if chosen.small:
