@@ -30,7 +30,8 @@ FOLDER = ROOT / "_build" / "machines"
 USUAL = "as stored"
 MACHINES = {  # by name: variables of its environment, and what its kernels execute first
     USUAL: ({}, ""),
-    "two threads": ({"OMP_NUM_THREADS": "2"}, ""),
+    # Passive: threads that wait for each other in a loop keep the cores from their neighbours.
+    "two threads": ({"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}, ""),
     "plain instructions": ({"ATEN_CPU_CAPABILITY": "default"}, ""),
     "matmul precision high": ({}, "import torch\ntorch.set_float32_matmul_precision('high')"),
 }
