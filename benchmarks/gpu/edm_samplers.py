@@ -8,7 +8,7 @@ draws them), and the same samplers walk on it from the same 128 noises, in FP32.
 square of a number, against 400 steps of Heun. The exact denoiser goes through the same code in float64, so that the
 chapter's figures stand beside. Three networks a seed differ by what is predicted: the factors of (12), the noise
 (skip 1, out σ), or the data (skip 0, out 0.5), each with the plain loss of what the network gives out, whose target has
-variance 1. *Left over* is the mean square error of D over that of the best linear guess, on other pictures. The *nearest
+variance 1. *Left over* is the mean square error of D over that of the best multiple of x, on other pictures. The *nearest
 picture* of a sample (18 steps of Heun) is the one of the training set, as a root mean square over its numbers; beside it
 stands that of other pictures. No seed begins that would not end within the seconds.
 """
@@ -53,16 +53,8 @@ def train(predicted: str, data: Tensor, size: Namespace, steps: int, seed: int) 
     return net.requires_grad_(False)
 
 
-def denoiser(net: UNet, predicted: str) -> Denoiser:
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        given, skip, out = ahead(net, predicted, x, x.new_full(x.shape[:1], sigma))
-        return skip * x + out * given
-
-    return denoise
-
-
 def left_over(denoise: Denoiser, held: Tensor, noise: Tensor, sigma: float) -> float:
-    """The mean square error of D at a level over that of the best linear guess."""
+    """The mean square error of D at a level over that of the best multiple of the input."""
     wrong = (denoise(held + sigma * noise, sigma) - held).square().mean()
     return wrong.item() * (1 / sigma**2 + 1 / DEVIATION**2)
 
