@@ -13,6 +13,7 @@ from lib.chapter.book import syllabus
 
 from .pages import add_files_where, count, fold, table
 
+MOST_COLUMNS = 12
 RESULTS = Path("benchmarks", "results")
 LEAST, MOST = 1 / 64, 4  # ratios beyond are drawn at the edge
 WIDTH, LEFT, RIGHT, STRIP, TOP = 720, 130, 16, 26, 30
@@ -78,7 +79,11 @@ def about(result: dict, *facts: str | None) -> nodes.paragraph:
 
 
 def as_table(head: list[str], rows: list[list]) -> nodes.table:
-    return table(head, [[shown(cell) for cell in row] for row in rows], ["results"])
+    """A table of results; one with more columns than a page has room for is turned on its side, if that makes fewer."""
+    lines = [head, *([shown(cell) for cell in row] for row in rows)]
+    if len(head) > MOST_COLUMNS >= len(lines):
+        lines = [list(column) for column in zip(*lines, strict=True)]
+    return table(lines[0], lines[1:], ["results"])
 
 
 class Ratios(SphinxDirective):
