@@ -7,9 +7,9 @@ exchanges are those of the slowest link that all must use: 2 (n - 1)/n of the by
 an all-to-all's. Data-parallel training is the course's transformer (24 layers of width 1024, 16 heads, BF16, 8 × 1024 tokens
 a GPU) under DistributedDataParallel, beside the same step without any exchange. The mixture has 64 experts of which a token
 passes 8 (width 2048, 1024 hidden units, the course's routing and experts): every GPU holds all of them, or its share, as in
-the chapter on mixtures. Gradients and outputs must agree with those of one process that has everything. *Times one GPU* says how many single GPUs
-would do as much in the time, by what each of these does for itself in the same run. More machines: `torchrun --nnodes 2 ...
-benchmarks/gpu/distributed.py` on each, with torchrun's own options of where to meet.
+the chapter on mixtures. Gradients and outputs must agree with those of one process that has everything. *Times one GPU*
+says how many single GPUs would do as much in the time, by what each of these does for itself in the same run. More
+machines: `torchrun --nnodes 2 ... benchmarks/gpu/distributed.py` on each, with torchrun's own options of where to meet.
 """
 
 import os

@@ -27,9 +27,10 @@ class Parallel(nn.Module):
 
     def __init__(self, whole: MixtureOfExperts):
         super().__init__()
-        if len(whole.gate) % dist.get_world_size():
+        count, rest = divmod(len(whole.gate), dist.get_world_size())
+        if rest:
             raise ValueError(f"the processes must divide the {len(whole.gate)} experts, got {dist.get_world_size()}")
-        own = slice(*(len(whole.gate) // dist.get_world_size() * (dist.get_rank() + i) for i in (0, 1)))
+        own = slice(count * dist.get_rank(), count * (dist.get_rank() + 1))
         self.whole, self.own = [whole], [nn.Parameter(matrix.detach()[own].clone()) for matrix in (whole.gate, whole.up, whole.down)]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from lib.chapter.book import syllabus
 
 from .pages import add_files_where, count, fold, table
 
-MOST_COLUMNS = 12
+MOST_COLUMNS = 12  # that a page has room for
 RESULTS = Path("benchmarks", "results")
 LEAST, MOST = 1 / 64, 4  # ratios beyond are drawn at the edge
 WIDTH, LEFT, RIGHT, STRIP, TOP = 720, 130, 16, 26, 30
