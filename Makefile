@@ -62,7 +62,7 @@ mutants: .venv/.tests  ## change lib, methods, solutions at random, see what not
 	@$(if $(or $(EXERCISES),$(ALL_KINDS)),$(TOOL)/solution_mutants.py --chapter "$(EXERCISES)" $(DRAW))
 
 inputs: .venv/.tests  ## try bad input on every public function of lib: [MODULE=lib.sequence.moe] [EXAMPLES=200]
-	@$(BIN)/python tests/inputs/try_inputs.py $(MODULE) --examples $(or $(EXAMPLES),200)
+	@$(BIN)/python tests/inputs/try_inputs.py $(MODULE) --each --examples $(or $(EXAMPLES),200)
 
 bench: .venv/.tests  ## time lib against peers; with AGAINST=commit also its chapters: [CHAPTER=slug] [ROUNDS=1]
 	@$(BENCH)/checked_calls.py

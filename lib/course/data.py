@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked
 
 ALPHABET = "\n abcdefghijklmnopqrstuvwxyz0123456789.,:;'\"()[]{}<>=+-*/_#@!?%&|^~\\$`"
@@ -46,8 +47,8 @@ def windows(text: torch.Tensor, batch: int, length: int, rng: np.random.Generato
     """Random windows of a text (N,): shape (batch, length)."""
     if text.ndim != 1:
         raise ValueError(f"text must have shape (N,), got {tuple(text.shape)}")
-    if min(batch, length) < 1:
-        raise ValueError(f"batch and length must be at least 1, got {batch} and {length}")
+    for name, count in (("batch", batch), ("length", length)):
+        require_at_least(name, count, 1)
     if length > len(text):
         raise ValueError(f"length must be at most the text's {len(text)}, got {length}")
     starts = torch.from_numpy(rng.integers(len(text) - length + 1, size=batch))

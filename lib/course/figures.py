@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.scale import get_scale_names
 from PIL import Image as Picture
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import checked_after_errors
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; line styles tell them apart in grey as well.
@@ -82,6 +84,8 @@ def contours(
     for name, ends in (("xlim", xlim), ("ylim", ylim)):
         if not (isinstance(ends, tuple) and len(ends) == 2 and all(map(np.isreal, ends)) and np.isfinite(ends).all()):
             raise ValueError(f"{name} must be two finite numbers, got {ends}")
+    if isinstance(levels, Integral):
+        require_at_least("levels", levels, 1)
     x, y = np.meshgrid(np.linspace(*xlim, 200), np.linspace(*ylim, 200))
     heights = function(x, y)
     if np.shape(heights) != x.shape:
@@ -100,8 +104,9 @@ def image_grid(
     images: np.ndarray, *, row_labels: Sequence[str] = (), column_labels: Sequence[str] = (), limits: tuple[float, float]
 ) -> Figure:
     """Draw images of shape (rows, columns, height, width) in grey; `limits` are the values of black and white."""
-    if np.ndim(images) != 4:
-        raise ValueError(f"images must have the shape (rows, columns, height, width), got {np.shape(images)}")
+    if np.ndim(images) != 4 or not np.size(images) or np.iscomplexobj(images):
+        came = f"{np.shape(images)} of {np.asarray(images).dtype}"
+        raise ValueError(f"images must be real and not empty, of shape (rows, columns, height, width), got {came}")
     rows, columns = len(images), len(images[0])
     for name, labels, most in (("row_labels", row_labels, rows), ("column_labels", column_labels, columns)):
         if len(labels) > most:
@@ -125,6 +130,9 @@ def animation(frames: Sequence[Figure], seconds: float) -> Image:
     if len(frames) < 2 or not 0 < seconds <= LONGEST_ANIMATION:
         came = f"{len(frames)} in {seconds} s"
         raise ValueError(f"frames must be two or more, and seconds in (0, {LONGEST_ANIMATION:g}], got {came}")
+    for figure in frames:
+        if not isinstance(figure, Figure):
+            raise TypeError(f"frames must be figures of matplotlib, got {type(figure).__name__}")
     pictures = []
     for figure in frames:
         buffer = io.BytesIO()

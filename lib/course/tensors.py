@@ -43,6 +43,8 @@ def require_finite_entries(name: str, values: Tensor) -> None:
 @checked_after_errors
 def require_tokens(tokens: Tensor, count: int, name: str = "tokens") -> None:
     """Refuse integers that are none at all, or not all in 0 … count - 1."""
+    if tokens.is_complex():
+        raise TypeError(f"{name} must be integers, got {tokens.dtype}")
     if not tokens.numel() or tokens.min() < 0 or tokens.max() >= count:
         raise ValueError(f"{name} must be at least one, each in 0 … {count - 1}, got {tokens}")
 
@@ -92,6 +94,6 @@ def per_row(name: str, values: Tensor, x: Tensor) -> Tensor:
     """One number for all of x (batch, …), or one for each row, shaped to multiply x; other shapes are refused."""
     if values.ndim == 0:
         return values
-    if values.shape != x.shape[:1]:
-        raise ValueError(f"{name} must be one number, or one for each row of x, {len(x)}, got shape {kind(values)}")
+    if not x.ndim or values.shape != x.shape[:1]:
+        raise ValueError(f"{name} must be one number, or one for each row of x, {x.shape[:1].numel()}, got shape {kind(values)}")
     return values.reshape(-1, *[1] * (x.ndim - 1))

@@ -50,14 +50,20 @@ class Claim:
     @checked_after_errors
     def verify(self, compare: Callable, value, allowance: float) -> None:
         """Print the claim's line, or raise: `ClaimFailed` for the value, `UselessCheck` for a control that passes."""
-        deviation, message = compare(value)
+        deviation, message = self._compared(compare, value)
         if not deviation <= allowance:
             raise ClaimFailed(f"({self.line.number}) {self.line.kind}: {self.line.what}: {message}")
         for name, mistake in self.controls.items():
-            if not compare(mistake)[0] > allowance:
+            if not self._compared(compare, mistake)[0] > allowance:
                 raise UselessCheck(f"({self.line.number}): the control {name!r} passes, so the check cannot reject it")
         print(self.line)
         self._record(allowance, deviation)
+
+    def _compared(self, compare, value):
+        answer = compare(value)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Real)):
+            raise UselessCheck(f"({self.line.number}): compare must return a deviation and a message, got {answer!r}")
+        return answer
 
     def _record(self, threshold: float, value: float) -> None:
         """Append the margin to the file that COURSE_MARGINS names, for a sweep over seeds to collect.

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_at_least, require_positive
+from lib.course.ranges import require_at_least, require_positive, require_whole
 from lib.course.shapes import Float, Int64, checked
 
 
@@ -19,8 +19,8 @@ def gumbel(
     """Standard Gumbel noise, as -log of exponential draws, which no clamping has to keep away from log 0."""
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
-    if min(shape, default=0) < 0:
-        raise ValueError(f"shape must hold no negative sizes, got {shape}")
+    for size in shape:
+        require_whole("each size of shape", size, 0)
     drawn_in = torch.promote_types(dtype, torch.float32)  # half precision would round some draws to 0
     return -torch.empty(shape, dtype=drawn_in).exponential_(generator=generator).log().to(dtype)
 
@@ -37,7 +37,7 @@ def gumbel_softmax(
     With `hard`, the value is one-hot and the gradient is that of the soft sample (straight-through).
     """
     require_positive("temperature", temperature)
-    require_at_least("the number of classes", logits.shape[-1], 1)
+    require_at_least("the number of classes of logits", logits.shape[-1], 1)
     wide = torch.promote_types(logits.dtype, torch.float32)
     noisy = logits + gumbel(tuple(logits.shape), generator, wide)
     soft = (_below_largest(noisy)[0] / temperature).softmax(-1).to(logits.dtype)
@@ -56,7 +56,7 @@ def concrete_log_density(
     Raises `ValueError` for a sample that is not positive, or does not sum to 1 up to its precision and 1e-5.
     """
     require_positive("temperature", temperature)
-    require_at_least("the number of classes", sample.shape[-1], 1)
+    require_at_least("the number of classes of sample", sample.shape[-1], 1)
     excess = sample.double().sum(-1) - 1
     if not torch.all(sample > 0) or not torch.all(excess.abs() <= max(1e-5, torch.finfo(sample.dtype).eps)):
         came = f"got entries from {sample.min():.3g}, and sums from {1 + excess.min():.6g} to {1 + excess.max():.6g}"

@@ -24,6 +24,8 @@ def in_clock(t: Time) -> Tensor:
 @checked_after_errors
 def shown(values: Real[Tensor, "..."]) -> str:
     """A number, or the range of several, for an error's text."""
+    if not values.numel():
+        return "none"
     return f"{values.item():g}" if values.ndim == 0 else f"{values.min().item():g} to {values.max().item():g}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, Float64, checked
 from lib.course.tensors import kind, predict
 from lib.generative.solvers import Field, Method, solve_ode
@@ -51,10 +52,10 @@ def log_likelihood(
     def with_integral(joined, t):
         state = joined[:, :-1].reshape(x.shape)
         value, trace = _divergence(field, state, t, probes, weight, differentiable)
-        return torch.cat([value.flatten(1), trace[:, None]], 1)
+        return torch.cat([value[..., None].flatten(1), trace[:, None]], 1)
 
     with torch.set_grad_enabled(differentiable):
-        joined = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], 1)
+        joined = torch.cat([x[..., None].flatten(1), x.new_zeros(len(x), 1)], 1)
         joined = solve_ode(with_integral, joined, times, method)
         prior = log_prior(joined[:, :-1].reshape(x.shape))
     if not isinstance(prior, Tensor) or prior.shape != x.shape[:1]:
@@ -65,7 +66,8 @@ def log_likelihood(
 def _probes_of(x, probes):
     """The unit vectors of a row of x for all rows and the weight 1, or the given probes and the weight of a mean."""
     if probes is not None:
-        return probes, 1 / max(len(probes), 1)
+        require_at_least("number of probes", len(probes), 1)
+        return probes, 1 / len(probes)
     size = math.prod(x.shape[1:])
     units = torch.eye(size, dtype=x.dtype).reshape(size, 1, *x.shape[1:])
     return units.expand(size, *x.shape).contiguous(), 1.0  # backward passes are quicker from what is stored in full
@@ -75,6 +77,8 @@ def _divergence(field, x, t, probes, weight, keep):
     with torch.enable_grad():
         x = x if keep and x.requires_grad else x.detach().requires_grad_()
         value = predict(field, x, t, "field")
+        if not value.is_floating_point():
+            raise TypeError(f"field must return floating-point numbers, got {value.dtype}")
         products = _vector_jacobian(value, x, probes, keep)
     trace = weight * (products * probes)[..., None].flatten(2).sum((0, 2))
     return (value, trace) if keep else (value.detach(), trace.detach())
@@ -82,8 +86,8 @@ def _divergence(field, x, t, probes, weight, keep):
 
 def _vector_jacobian(value, x, probes, keep):
     """uᵀ J for each of the probes, one by one where they are few, which is quicker then."""
-    if not value.requires_grad:
-        return torch.zeros_like(probes)  # a constant field
+    if not value.requires_grad or not len(probes):
+        return torch.zeros_like(probes)  # a constant field, or a point without dimensions
     options = dict(retain_graph=True, create_graph=keep, materialize_grads=True)
     if len(probes) > FEW:
         return torch.autograd.grad(value, x, probes, is_grads_batched=True, **options)[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Float, Int, Int64, checked
-from lib.course.tensors import per_row, require_finite_entries, require_tokens
+from lib.course.tensors import kind, per_row, require_finite_entries, require_tokens
 from lib.generative.clock import in_clock, shown
 
 ORDERS = ("random", "confidence")
@@ -147,7 +147,12 @@ def fill(
     tokens = tokens.long()
     for left in range(steps, 0, -1):
         counts = -(-(tokens == mask_token).sum(1) // left)
-        log_probs = denoiser_log_probs(network(tokens), tokens, mask_token)
+        logits = network(tokens.clone())
+        if not isinstance(logits, Tensor) or logits.shape[:-1] != tokens.shape:
+            raise ValueError(f"network must return logits of shape {(*tokens.shape, 'vocabulary')}, got {kind(logits)}")
+        if logits.isnan().any():
+            raise ValueError("network must return logits that are numbers, got NaN")
+        log_probs = denoiser_log_probs(logits, tokens, mask_token)
         tokens = reveal(tokens, log_probs, counts, mask_token, generator, order=order, temperature=temperature)
     return tokens
 

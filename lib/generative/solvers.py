@@ -45,14 +45,14 @@ def time_grid(steps: int, start: float = 1.0, end: float = 0.0, power: float = 1
 @checked_after_errors
 def euler_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tensor:
     """x + h v(x, t) with h = to - t: error of one step O(h²), of all O(h); one evaluation."""
-    return x + (to - t) * predict(field, x, t, "field")
+    return _finite_state(x + (to - t) * predict(field, x, t, "field"), to)
 
 
 @checked_after_errors
 def heun_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tensor:
     """The mean of the slopes at both ends, the second at Euler's guess: error of all steps O(h²); two evaluations."""
     h, first = to - t, predict(field, x, t, "field")
-    return x + h / 2 * (first + predict(field, x + h * first, to, "field"))
+    return _finite_state(x + h / 2 * (first + predict(field, x + h * first, to, "field")), to)
 
 
 @checked_after_errors
@@ -63,7 +63,7 @@ def rk4_step(field: Field, x: Float[Tensor, "..."], t: float, to: float) -> Tens
     second = predict(field, x + h / 2 * first, middle, "field")
     third = predict(field, x + h / 2 * second, middle, "field")
     fourth = predict(field, x + h * third, to, "field")
-    return x + h / 6 * (first + 2 * (second + third) + fourth)
+    return _finite_state(x + h / 6 * (first + 2 * (second + third) + fourth), to)
 
 
 STEPS = {"euler": euler_step, "heun": heun_step, "rk4": rk4_step}
@@ -79,7 +79,7 @@ def ode_states(
     def states(x):
         yield x
         for t, to in pairs:
-            x = _finite_state(step(field, x, t, to), to)
+            x = step(field, x, t, to)
             yield x
 
     return states(x)
@@ -185,10 +185,10 @@ def langevin_correction(
     """
     require_positive("ratio", ratio)
     noise = _noise_like(x, generator)
-    slope = score.flatten(1).norm(dim=1).mean()
+    slope = _mean_norm(score)
     if not 0 < slope < math.inf:
         raise ValueError(f"score must be finite and not 0 everywhere, got a mean norm of {slope.item():g}")
-    step = 2 * (ratio * noise.flatten(1).norm(dim=1).mean() / slope) ** 2
+    step = 2 * (ratio * _mean_norm(noise) / slope) ** 2
     return require_finite_result(x + step * score + (2 * step).sqrt() * noise, score=score, x=x)
 
 
@@ -207,10 +207,10 @@ def predictor_corrector(
     The last time gets none: there, the predictor has the last word. Source: arXiv 2011.13456, algorithm 1.
     """
     require_at_least("corrections", corrections, 0)
-    last = times[-1].item()
-    for t, to in _pairs(times):
+    pairs = _pairs(times)
+    for t, to in pairs:
         x = predict(lambda x, t: predictor(x, t, to), x, t, "predictor")
-        for _ in range(corrections if to != last else 0):
+        for _ in range(corrections if to != pairs[-1][1] else 0):
             x = langevin_correction(predict(score, x, to, "score"), x, ratio, generator)
         x = _finite_state(x, to)
     return x
@@ -222,14 +222,19 @@ def with_times(network: Callable[[Tensor, Tensor], Tensor]) -> Field:
     return lambda x, t: network(x, torch.full(x.shape[:1], t, dtype=working_dtype(x.dtype), device=x.device))
 
 
-def _finite_state(x, t):
+@checked_after_errors
+def _finite_state(x: Tensor, t: float) -> Tensor:
     if not all_finite(x):
         raise FloatingPointError(f"the state is not finite at {t:g}: take smaller steps, or stop short of that time")
     return x
 
 
+def _mean_norm(rows):
+    return rows[..., None].flatten(1).norm(dim=1).mean()
+
+
 def _noise_like(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
 def _pairs(times):

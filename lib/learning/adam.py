@@ -56,10 +56,12 @@ def adam_step(
     require_not_negative("eps", eps)
     for i, beta in enumerate(betas):
         require_in(f"betas[{i}]", beta, 0, 1, "[)")
-    if not all(isinstance(kept, Tensor) and kept.shape == parameters.shape for kept in (state.mean, state.square)):
-        raise ValueError(f"state must be of shape {kind(parameters)}, got {kind(state.mean)} and {kind(state.square)}")
-    require_whole("state.step", state.step, 0)
     wide, given = torch.promote_types(parameters.dtype, torch.float32), parameters.dtype
+    for name, kept in (("mean", state.mean), ("square", state.square)):
+        if not isinstance(kept, Tensor) or (kept.shape, kept.dtype) != (parameters.shape, wide):
+            came = f"{kind(kept)} of {kept.dtype}" if isinstance(kept, Tensor) else kind(kept)
+            raise ValueError(f"state.{name} must be {kind(parameters)} of {wide}, got {came}")
+    require_whole("state.step", state.step, 0)
     parameters, gradient = parameters.to(wide), gradient.to(wide)
     rate, decay = (value.to(wide) if isinstance(value, Tensor) else float(value) for value in (lr, weight_decay))
     if decoupled:
@@ -74,6 +76,7 @@ def adam_step(
     if isinstance(rate, Tensor):
         parameters -= rate * (mean / size)
     else:
+        require_in("lr / (1 - betas[0]**step)", rate, 0, torch.finfo(wide).max)
         parameters.addcdiv_(mean, size, value=-rate)
     return parameters.to(given), AdamState(mean, square, step)
 
@@ -90,7 +93,7 @@ def adam_path(
     """All points of `steps` steps of `adam_step`, the start first.
 
     `gradient(w)` returns the gradient at w, of the shape of w; `lr` is one rate, or one for each step; `options` go to
-    `adam_step`.
+    `adam_step`. A path that overflows until it holds a NaN raises a `ValueError`.
     """
     require_at_least("steps", steps, 1)
     if np.shape(lr) not in ((), (steps,)):
@@ -99,7 +102,10 @@ def adam_path(
     for rate in np.broadcast_to(lr, steps).tolist():
         point, state = adam_step(path[-1], gradient(path[-1].clone()), state, lr=rate, **options)
         path.append(point)
-    return torch.stack(path)
+    points = torch.stack(path)
+    if points.isnan().any():
+        raise ValueError(f"lr must be smaller, or gradient return numbers: the path ends in NaN after {steps} steps at most")
+    return points
 
 
 def _extremes(value: float | Tensor) -> list[float]:

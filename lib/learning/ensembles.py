@@ -71,6 +71,9 @@ def vote(
     if not 0 < len(hypotheses) == len(alphas):
         came = f"{len(hypotheses)} and {len(alphas)}"
         raise ValueError(f"hypotheses must be as many as alphas, and at least one, got {came}")
+    for h in hypotheses:
+        if not callable(h):
+            raise TypeError(f"hypotheses must be callable, got {type(h).__name__}")
     return sum(alpha * _predicted("hypotheses: a hypothesis", h, X) for alpha, h in zip(alphas, hypotheses))
 
 
@@ -87,6 +90,8 @@ def out_of_fold(
     _require_splitter(cv)
     if not hasattr(base, "predict_proba"):
         raise TypeError(f"base must be a classifier with predict_proba, got {base!r}")
+    if not X.size:
+        raise ValueError(f"X must hold rows of at least one number, got shape {X.shape}")
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(f"y must hold at least two classes, got {classes}")

@@ -11,10 +11,10 @@ from torch.nn.functional import pad, silu
 
 from lib.course.ranges import require_at_least, require_positive
 from lib.course.shapes import Float, checked, checked_after_errors
-from lib.course.tensors import require_finite_result, require_width, working_dtype
+from lib.course.tensors import require_finite_result, working_dtype
 from lib.sequence.attention import attend
 from lib.sequence.position import Position
-from lib.sequence.transformer import Context, extend
+from lib.sequence.transformer import Context, extend, require_states
 
 Kernel = Literal["softmax", "relu2"]
 
@@ -162,7 +162,7 @@ class GAU(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        require_width("x", x, self.width)
+        require_states(x, self.width)
         u, v, z = silu(self.inner(x)).split(self.sizes, -1)
         shared = z[None, :, None] * self.scale[:, None, None] + self.offset[:, None, None]
         placed = context.rotate(shared)  # (2 or 4, batch, 1, length, dim)

@@ -11,9 +11,9 @@ from torch.nn.functional import elu, pad
 
 from lib.course.ranges import require_at_least
 from lib.course.shapes import Float, checked, checked_after_errors
-from lib.course.tensors import require_finite_result, require_width, working_dtype
+from lib.course.tensors import require_finite_result, working_dtype
 from lib.sequence.position import Position
-from lib.sequence.transformer import Context
+from lib.sequence.transformer import Context, require_states
 
 CHUNK = 64
 
@@ -110,7 +110,7 @@ class LinearAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        require_width("x", x, self.width)
+        require_states(x, self.width)
         if context.allowed is not None:
             raise ValueError("allowed must be None: linear attention knows the causal order alone")
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

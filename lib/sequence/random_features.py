@@ -39,7 +39,7 @@ def positive_features(
     lemma 1.
     """
     exponents = x @ w.to(x.dtype).T - x.square().sum(-1, keepdim=True) / 2
-    shift = shift[..., None] if isinstance(shift, Tensor) else shift
+    shift = shift[..., None] if isinstance(shift, Tensor) else float(shift)
     return (exponents - shift).exp() / math.sqrt(len(w))
 
 

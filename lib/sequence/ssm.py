@@ -12,9 +12,9 @@ from torch.nn.functional import pad, silu, softplus
 
 from lib.course.ranges import require_at_least, require_positive
 from lib.course.shapes import Float, Float64, checked, checked_after_errors
-from lib.course.tensors import require_finite_result, require_width
+from lib.course.tensors import require_finite_result
 from lib.sequence.position import Position
-from lib.sequence.transformer import Context
+from lib.sequence.transformer import Context, require_states
 
 
 @checked
@@ -110,10 +110,12 @@ def selective_scan(
 ) -> tuple[Float[Tensor, "batch length channels"], Float[Tensor, "batch channels states"]]:
     """C_t·h_t and the last state of h_t = e^{Δ_t A} h_{t-1} + Δ_t B_t x_t, in each channel.
 
-    Source: arXiv 2312.00752, algorithm 2; the input's factor is ΔB, as in the authors' code, not its zero-order hold.
+    Source: arXiv 2312.00752, algorithm 2; the input's factor is ΔB, as in the authors' code, not its zero-order hold. A
+    `ValueError` is raised if the result is not finite.
     """
     states = linear_scan((delta[..., None] * A).exp(), (delta * x)[..., None] * B[:, :, None], initial)
-    return (states @ C[..., None])[..., 0], states[:, -1]
+    given = dict(x=x, delta=delta, A=A, B=B, C=C) | ({} if initial is None else dict(initial=initial))
+    return require_finite_result((states @ C[..., None])[..., 0], **given), states[:, -1]
 
 
 class Mamba(nn.Module):
@@ -150,7 +152,7 @@ class Mamba(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        require_width("x", x, self.into.in_features)
+        require_states(x, self.into.in_features)
         if not context.causal or context.allowed is not None:
             raise ValueError("a state space model must be causal, and takes no mask: allowed must be None")
         held = cache or {}

@@ -121,15 +121,23 @@ def extend(cache: dict[str, Tensor] | None, name: str, new: Tensor, dim: int) ->
         return new
     if name in cache:
         held, sizes, added = cache[name], list(cache[name].shape), list(new.shape)
+        require_in("dim", dim, -new.ndim, new.ndim - 1)
         if len(held) != len(new):
             raise ValueError(f"new must fit: the cache holds {name} for a batch of {len(held)}, got a batch of {len(new)}")
-        require_in("dim", dim, -new.ndim, new.ndim - 1)
         sizes[dim] = added[dim] = None
         if sizes != added:
             raise ValueError(f"new must fit along dim: the cache holds {name} of shape {kind(held)}, got {kind(new)}")
         new = torch.cat([held, new], dim)
     cache[name] = new
     return new
+
+
+@checked_after_errors
+def require_states(x: Float[Tensor, "batch length width"], width: int) -> None:
+    """Refuse what a mixer gets if it is of another width, or holds no token."""
+    require_width("x", x, width)
+    if not x.shape[1]:
+        raise ValueError(f"x must hold at least one token, got shape {kind(x)}")
 
 
 class Attention(nn.Module):
@@ -154,8 +162,8 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], context: Context, cache: dict[str, Tensor] | None = None
     ) -> Float[Tensor, "batch length width"]:
-        if x.shape[-1] != self.width:
-            require_width("x", x, self.width)
+        if x.shape[-1] != self.width or not x.shape[1]:
+            require_states(x, self.width)
         parts = self.qkv(x).split(self.width, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (batch, heads, length, dim)
         q, k = context.rotate(q), context.rotate(k)

@@ -33,6 +33,9 @@ def checkpoint_sequential(layers: Sequence[nn.Module], segments: int, x: Tensor)
     The last run is the first that the backward pass needs, so that forgetting it would save nothing.
     """
     require_at_least("segments", segments, 1)
+    for layer in layers:
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"layers must be torch.nn.Modules, got {type(layer).__name__}")
     if segments > len(layers):
         raise ValueError(f"segments must be at most the number of layers, {len(layers)}, got {segments}")
     ends = [len(layers) * i // segments for i in range(segments + 1)]

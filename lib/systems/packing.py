@@ -3,7 +3,7 @@
 Sources: Krell et al. 2021, arXiv 2107.02027 (packing); Johnson et al. 1974, SIAM J. Comput. 3(4), 299–325 (first fit).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
@@ -74,6 +74,9 @@ def pack(documents: Sequence[Tensor], rows: Sequence[Sequence[int]], capacity: i
     for document in documents:
         if not isinstance(document, Tensor) or document.ndim != 1 or not len(document):
             raise ValueError(f"documents must have the shape (length,), at least 1, got {kind(document)}")
+    for row in rows:
+        if not isinstance(row, Iterable):
+            raise TypeError(f"rows must be sequences of indices, got {type(row).__name__}")
     numbers = [i for row in rows for i in row]
     if not all(isinstance(i, Integral) for i in numbers) or sorted(numbers) != list(range(len(documents))):
         raise ValueError(f"rows must hold each of {len(documents)} documents once, got {[list(row) for row in rows]}")

@@ -8,9 +8,9 @@ arXiv 1905.04899 (CutMix).
 import torch
 from torch import Tensor
 
-from lib.course.ranges import require_at_least, require_finite, require_in
+from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Bool, Float, Int, Int64, checked
-from lib.course.tensors import require_finite_entries, working_dtype
+from lib.course.tensors import kind, require_finite_entries, working_dtype
 
 ROUNDS = 100  # of four proposals for each picture
 
@@ -101,8 +101,8 @@ def random_erasing(
     generator, wherever x is.
     """
     require_in("p", p, 0, 1)
+    _require_pixels(x)
     batch, _, height, width = x.shape
-    _require_sizes(height=height, width=width)
     chosen = torch.rand(batch, generator=generator) < p
     boxes = torch.zeros(batch, 4, dtype=torch.int64)
     boxes[chosen] = erasing_boxes(int(chosen.sum()), height, width, generator, low=low, high=high, ratio=ratio)
@@ -114,7 +114,9 @@ def cutout(
     x: Float[Tensor, "batch channel height width"], size: int, generator: torch.Generator, *, value: float | None = 0.0
 ) -> tuple[Float[Tensor, "batch channel height width"], Bool[Tensor, "batch 1 height width"]]:
     """A copy of x in which each picture has one square of `size` pixels erased, cut off at the border; and what was erased."""
+    _require_pixels(x)
     batch, _, height, width = x.shape
+    require_in("size", size, 0, min(height, width))
     boxes = centred_boxes(batch, height, width, size, size, generator)
     return _erased(x, boxes, value, generator)
 
@@ -164,13 +166,18 @@ def _erased(x, boxes, value, generator):
     if value is None:
         noise = torch.rand(x.shape[1] * int(mask.sum()), generator=generator, dtype=working_dtype(x.dtype))
         return x.masked_scatter(mask, noise.to(x)), mask
-    require_finite("value", value)
+    require_in("value", value, torch.finfo(x.dtype).min, torch.finfo(x.dtype).max)
     return torch.where(mask, value, x), mask
 
 
 def _require_sizes(**sizes):
     for name, size in sizes.items():
         require_at_least(name, size, 0 if name == "count" else 1)
+
+
+def _require_pixels(x):
+    if not x.shape[2] * x.shape[3]:
+        raise ValueError(f"x must have pictures of at least one pixel, got shape {kind(x)}")
 
 
 def _require_partner(partner, count):

@@ -29,7 +29,7 @@ def zero_shot_weights(
             raise ValueError(f"{label} must be a list of at least one text, got {texts!r}")
     for template in templates:
         if template.count("{}") != 1:
-            raise ValueError(f"a template must hold {{}} once, got {template!r}")
+            raise ValueError(f"templates must hold {{}} once each, got {template!r}")
     with torch.no_grad():
         directions = [_directions(encode_text, [template.replace("{}", name) for name in names]) for template in templates]
         return _unit_rows("the mean over the templates", torch.stack(directions).mean(0))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from lib.course.ranges import require_positive
+from lib.course.ranges import require_in, require_positive
 from lib.course.shapes import Float, Int64, checked
 from lib.course.tensors import require_finite_entries, require_finite_result, require_law, working_dtype
 
@@ -77,6 +77,7 @@ def nce(
     """
     require_positive("noise", noise)
     joint, marginal, log_p, log_q = _finite_and_weighed(joint, marginal, weights)
+    require_in("noise", noise, 0, torch.finfo(joint.dtype).max, "(]")
     shift = math.log(noise)
     return log_p.exp() @ logsigmoid(joint - shift) + noise * (log_q.exp() @ logsigmoid(shift - marginal))
 

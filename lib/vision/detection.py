@@ -108,6 +108,8 @@ def evaluate(
     for name, value in (("classes", classes), ("most", most)):
         require_at_least(name, value, 1)
     _require_columns("objects", classes, objects.image, objects.label, objects.boxes)
+    if detections.score is None:
+        raise TypeError("detections.score must be an array, got None")
     _require_columns("detections", classes, detections.image, detections.label, detections.boxes, detections.score)
     kept, group, rank, where, sizes = _groups(objects, detections, most)
     label, score, boxes = detections.label[kept], detections.score[kept], detections.boxes[kept]

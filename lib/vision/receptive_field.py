@@ -130,9 +130,12 @@ def probe(
     for name, count in zip(("shape's channels", "shape's height", "shape's width"), shape, strict=True):
         require_whole(name, count, 1)
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
-    units = _transparent(network)(image.requires_grad_())
-    if not isinstance(units, Tensor) or units.ndim != 4 or len(units) != 1:
-        raise ValueError("network must return a tensor (1, channel, height, width)")
+    try:
+        units = _transparent(network)(image.requires_grad_())
+    except RuntimeError as error:
+        raise ValueError(f"network must take an image of shape {tuple(shape)}, got an error: {error}") from error
+    if not isinstance(units, Tensor) or units.ndim != 4 or len(units) != 1 or not units.requires_grad:
+        raise ValueError("network must return a tensor (1, channel, height, width) that has a gradient")
     row, column = at or (units.shape[2] // 2, units.shape[3] // 2)
     if not (0 <= row < units.shape[2] and 0 <= column < units.shape[3]):
         raise ValueError(f"at must lie within the {tuple(units.shape[2:])} units, got {(row, column)}")

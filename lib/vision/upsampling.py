@@ -12,6 +12,7 @@ from torch.nn.functional import fold
 
 from lib.course.ranges import require_at_least, require_in
 from lib.course.shapes import Float, Float64, Int64, Real, checked
+from lib.course.tensors import kind
 
 
 @checked
@@ -75,6 +76,9 @@ def bilinear(
     x: Float[Tensor, "batch channel height width"], size: tuple[int, int], align_corners: bool
 ) -> Float[Tensor, "batch channel rows columns"]:
     """Pictures of `size` (height, width) by linear interpolation along both axes."""
+    _require_pixels("x", x)
+    for length in size:
+        require_at_least("each number of size", length, 1)
     down, across = (interp_matrix(n, m, align_corners).to(x) for n, m in zip(x.shape[2:], size, strict=True))
     return down @ x @ across.mT
 
@@ -83,8 +87,7 @@ def bilinear(
 def zero_stuff(x: Real[Tensor, "batch channel height width"], s: int) -> Real[Tensor, "batch channel rows columns"]:
     """The pictures with s - 1 zeros between neighbours: a height of h becomes (h - 1) s + 1."""
     require_at_least("s", s, 1)
-    require_at_least("height of x", x.shape[2], 1)
-    require_at_least("width of x", x.shape[3], 1)
+    _require_pixels("x", x)
     rows, columns = ((length - 1) * s + 1 for length in x.shape[2:])
     stuffed = x.new_zeros(*x.shape[:2], rows, columns)
     stuffed[:, :, ::s, ::s] = x
@@ -118,8 +121,10 @@ def conv_transpose(
 
     `extra` rows below and columns to the right are reached as well (torch calls it output padding), at most s - 1.
     """
-    if x.dtype != w.dtype:
-        raise ValueError(f"w must have the dtype of x, {x.dtype}, got {w.dtype}")
+    if (x.dtype, x.device) != (w.dtype, w.device):
+        raise ValueError(f"w must have the dtype and the device of x, {x.dtype} and {x.device}, got {w.dtype} and {w.device}")
+    _require_pixels("x", x)
+    _require_pixels("w", w)
     size = [transposed_size(n, k, s, p, extra) for n, k in zip(x.shape[2:], w.shape[2:], strict=True)]
     painted = w.flatten(1).mT @ x.flatten(2)  # what each pixel adds, one column for each
     return fold(painted, size, w.shape[2:], stride=s, padding=p)
@@ -156,3 +161,8 @@ def max_unpool(
         raise ValueError("index must not hold a place twice in one channel: windows must not overlap")
     large = x.new_zeros(*x.shape[:2], rows * columns)
     return large.scatter(2, flat, x.flatten(2)).unflatten(2, size)
+
+
+def _require_pixels(name, images):
+    if not images.shape[2] * images.shape[3]:
+        raise ValueError(f"{name} must be at least one pixel high and wide, got shape {kind(images)}")

@@ -85,7 +85,8 @@ class WindowAttention(nn.Module):
     @checked
     def __init__(self, channels: int, heads: int, M: int):
         super().__init__()
-        require_at_least("heads", heads, 1)
+        for name, count in (("channels", channels), ("heads", heads)):
+            require_at_least(name, count, 1)
         if channels % heads:
             raise ValueError(f"channels must be a multiple of heads = {heads}, got {channels}")
         self.heads, self.M = heads, M
@@ -105,7 +106,7 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias_table[self.index].permute(2, 0, 1)[None].to(working_dtype(x.dtype))
         if mask is not None:
-            if len(x) % len(mask):
+            if not len(mask) or len(x) % len(mask):
                 raise ValueError(f"mask must be for as many windows as an image has, got {len(mask)} for {len(x)} in all")
             if not mask.is_meta and not mask.any(-1).all():
                 raise ValueError("mask must leave every token one that it may see")
@@ -119,6 +120,8 @@ class SwinBlock(nn.Module):
     @checked
     def __init__(self, channels: int, heads: int, M: int, shift: int = 0, expansion: int = 4):
         super().__init__()
+        for name, count in (("channels", channels), ("M", M), ("expansion", expansion)):
+            require_at_least(name, count, 1)
         require_in("shift", shift, 0, M - 1)
         self.M, self.shift = M, shift
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
@@ -142,6 +145,7 @@ class PatchMerging(nn.Module):
     @checked
     def __init__(self, channels: int):
         super().__init__()
+        require_at_least("channels", channels, 1)
         self.norm = nn.LayerNorm(4 * channels)
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
@@ -168,6 +172,11 @@ class SwinTransformer(nn.Module):
         super().__init__()
         if len(depths) != len(heads):
             raise ValueError(f"heads must have a number for each of {len(depths)} stages, got {len(heads)}")
+        counts = dict(tokens=tokens, channels=channels, M=M, patch=patch, classes=classes)
+        for name, count in counts.items():
+            require_at_least(name, count, 1)
+        for depth in depths:
+            require_at_least("each number of depths", depth, 0)
         self.patches = nn.Conv2d(3, channels, patch, stride=patch)
         self.norm_in = nn.LayerNorm(channels)
         self.layers = nn.Sequential()

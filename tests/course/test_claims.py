@@ -10,6 +10,7 @@ from scipy import stats
 
 from lib.course import claims
 from lib.course.claims import ClaimFailed, UselessCheck
+from lib.course.verify import Claim
 
 x = sp.symbols("x")
 rng = np.random.default_rng(0)
@@ -119,6 +120,15 @@ GOOD_CONTROL = {
 def test_a_control_that_passes_is_refused(kind):
     with pytest.raises(UselessCheck, match="the control 'correct' passes"):
         kind(unlike={"correct": GOOD_CONTROL[kind]})
+
+
+@pytest.mark.parametrize("answer", [None, (0.0,), ([0.0], "message"), (None, "message")])
+def test_a_comparison_that_gives_no_deviation_is_refused(answer):
+    claim = Claim(1, "exact", "0", "w", {"off": 1.0})
+    with pytest.raises(UselessCheck, match="compare must return a deviation and a message, got"):
+        claim.verify(lambda value: answer, 0.0, 0.0)
+    with pytest.raises(UselessCheck, match="compare must return a deviation and a message, got"):
+        claim.verify(lambda value: answer if value else (0.0, "message"), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

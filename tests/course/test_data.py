@@ -44,9 +44,9 @@ def test_windows_longer_than_the_text_are_refused():
 @pytest.mark.parametrize(
     "text, batch, length, message",
     [
-        (torch.arange(50), 0, 5, "batch and length must be at least 1, got 0 and 5"),
-        (torch.arange(50), -2, 5, "batch and length must be at least 1, got -2 and 5"),
-        (torch.arange(50), 3, 0, "batch and length must be at least 1, got 3 and 0"),
+        (torch.arange(50), 0, 5, "batch must be at least 1, got 0"),
+        (torch.arange(50), -2, 5, "batch must be at least 1, got -2"),
+        (torch.arange(50), 3, 0, "length must be at least 1, got 0"),
         (torch.arange(0), 3, 1, "length must be at most the text's 0, got 1"),
         (torch.zeros(5, 5), 3, 1, r"text must have shape \(N,\), got \(5, 5\)"),
     ],

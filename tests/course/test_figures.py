@@ -70,6 +70,16 @@ def test_an_animation_that_is_too_long_is_refused():
         figures.animation([plt.figure(), plt.figure()], seconds=6)
 
 
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(TypeError, match="frames must be figures of matplotlib, got NoneType"):
+        figures.animation([plt.figure(), None], seconds=1)
+    with pytest.raises(ValueError, match="levels must be at least 1, got -1"):
+        figures.contours(plt.gca(), lambda x, y: x, xlim=(0, 1), ylim=(0, 1), levels=-1)
+    for images in (np.zeros((2, 0, 3, 3)), np.zeros((2, 2, 3)), np.zeros((1, 1, 3, 3), dtype=complex)):
+        with pytest.raises(ValueError, match="images must be real and not empty, of shape .* got .* of (float64|complex128)"):
+            figures.image_grid(images, limits=(0, 1))
+
+
 def test_source_is_shown_without_its_docstring(monkeypatch):
     assert source.show(short).data == '```python\n@checked\ndef short(x: int) -> int:\n    return x + 1\n```'
     monkeypatch.setattr(source, "LONGEST", 5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.course.tensors import all_finite, predict, require_law
+from lib.course.tensors import all_finite, per_row, predict, require_law, require_tokens
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
@@ -35,6 +35,13 @@ def test_one_entry_is_enough_not_to_be_finite(bad):
     assert all_finite(values) and all_finite(values[:0])
     values[1] = bad
     assert not all_finite(values) and not all_finite(values[1]) and not all_finite(values * 1j)
+
+
+def test_tokens_are_integers_and_rows_have_an_axis():
+    with pytest.raises(TypeError, match="tokens must be integers, got torch.complex64"):
+        require_tokens(torch.zeros(2, dtype=torch.complex64), 3)
+    with pytest.raises(ValueError, match="t must be one number, or one for each row of x"):
+        per_row("t", torch.ones(2), torch.ones(()))
 
 
 @pytest.mark.parametrize("made, came", [(torch.ones(3, 2), r"\(3, 2\)"), (torch.ones(()), r"\(\)"), (1.0, "float"), (None, "NoneType")])

@@ -219,6 +219,8 @@ def test_bad_input_is_named():
         (lambda: reveal(tokens, logits, torch.tensor([1]), 2, g, order="left"), "order must be one of random, confidence"),
         (lambda: reveal(tokens, logits, torch.tensor([1]), 2, g, temperature=-1.0), "temperature must lie in"),
         (lambda: fill(lambda x: logits, tokens, 0, 2, g), "steps must be at least 1"),
+        (lambda: fill(lambda x: logits[0], tokens, 1, 2, g), r"network must return logits of shape \(1, 2, 'vocabulary'\), got"),
+        (lambda: fill(lambda x: logits / 0, tokens, 1, 2, g), "network must return logits that are numbers, got NaN"),
         (lambda: block_causal_mask(6, 4), "block must divide length"),
         (lambda: block_diffusion_mask(0, 1), "length must be at least 1"),
         (lambda: block_diffusion_mask(2, 0), "block must be at least 1"),
@@ -233,5 +235,5 @@ def test_arguments_are_not_changed():
     before, logits_before = tokens.clone(), logits.clone()
     mask_tokens(tokens, 0.5, 2, generator()), denoiser_log_probs(logits, tokens, 2)
     reveal(tokens, logits, torch.tensor([1]), 2, generator())
-    fill(lambda x: logits, tokens, 2, 2, generator())
+    fill(lambda x: logits, tokens, 2, 2, generator()), fill(lambda x: logits + 0 * x.zero_().sum(), tokens, 2, 2, generator())
     assert torch.equal(tokens, before) and torch.equal(logits, logits_before)

@@ -357,6 +357,11 @@ def test_bad_input_is_refused():
         predictor_corrector(lambda x, t, to: x[0], field, x, times, 0.1, rng)
     with pytest.raises(FloatingPointError, match="the state is not finite at 0.75"):
         solve_ode(lambda x, t: x / 0, x, times)
+    for step in STEPS.values():
+        with pytest.raises(FloatingPointError, match=r"the state is not finite at 1e\+300"):
+            step(lambda x, t: 1e300 * x, x, 0.0, 1e300)
+    with pytest.raises(ValueError, match="number of probes must be at least 1, got 0"):
+        divergence(lambda x: x, x, randn(0, 3, 2))
     with pytest.raises(ValueError, match="step must be positive and finite, got 0"):
         langevin(lambda x: x, x, 0.0, 2, rng)
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
@@ -387,3 +392,16 @@ def test_bad_input_is_refused():
 def test_a_finite_state_whose_sum_overflows_is_no_error():
     huge = torch.full((2, 2), 3e38)
     assert torch.equal(solve_ode(lambda x, t: 0 * x, huge, time_grid(1), "euler"), huge)
+
+
+def test_rows_may_be_single_numbers_or_nothing():
+    x, times = randn(4), time_grid(4)
+    wide = x[:, None]
+    score = lambda x, t: -x  # noqa: E731
+    got = predictor_corrector(lambda x, t, to: x, score, x, times, 0.1, generator())
+    torch.testing.assert_close(got[:, None], predictor_corrector(lambda x, t, to: x, score, wide, times, 0.1, generator()))
+    prior = lambda x: -x.square().flatten(1).sum(1) / 2 if x.ndim > 1 else -x.square() / 2  # noqa: E731
+    torch.testing.assert_close(log_likelihood(score, x, prior, times), log_likelihood(score, wide, prior, times))
+    assert divergence(lambda x: 2 * x, torch.zeros(3, 0))[1].tolist() == [0, 0, 0]
+    with pytest.raises(TypeError, match="field must return floating-point numbers, got torch.int64"):
+        divergence(lambda x: x.long(), wide)

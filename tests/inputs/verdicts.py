@@ -21,6 +21,7 @@ from spoilers import Marker
 
 SECONDS = 4.0
 RIGHT, CLEAR, NO_MEMORY = "right answer", "clear error", "no memory"
+NO_ROOM = "allocate", "Storage size calculation", "integer multiplication overflow"  # what torch says of it
 GENERATORS = torch.Generator, np.random.Generator
 
 
@@ -55,7 +56,7 @@ def verdict(
         error, left = raised, state_of_the_world()
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    if isinstance(error, MemoryError) or "allocate" in str(error) or "Storage size calculation" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_ROOM):
         return NO_MEMORY, "", None
     if isinstance(target.function, type) and issubclass(target.function, nn.Module):
         world["torch's random state"] = left["torch's random state"]  # a module's first weights are drawn from it

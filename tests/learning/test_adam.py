@@ -109,8 +109,16 @@ def test_bad_settings_are_named(options, error, words):
 
 def test_states_gradients_and_rates_of_another_shape_are_named():
     w = torch.ones(2)
-    with pytest.raises(ValueError, match=r"state must be of shape \(2,\), got \(1,\) and \(1,\)"):
+    with pytest.raises(ValueError, match=r"state.mean must be \(2,\) of torch.float32, got \(1,\) of torch.float32"):
         adam_step(w, w, adam_state(torch.ones(1)), lr=0.1)
+    with pytest.raises(ValueError, match=r"state.square must be \(2,\) of torch.float32, got \(2,\) of torch.int64"):
+        adam_step(w, w, adam_state(w)._replace(square=w.long()), lr=0.1)
+    with pytest.raises(ValueError, match=r"state.mean must be \(2,\) of torch.float32, got NoneType"):
+        adam_step(w, w, adam_state(w)._replace(mean=None), lr=0.1)
+    with pytest.raises(ValueError, match=r"lr / .* must lie in \[0, 3.4"):
+        adam_path(lambda w: w, w, 2, lr=1e300)
+    with pytest.raises(ValueError, match="lr must be smaller, or gradient return numbers"):
+        adam_path(lambda w: w, w, 4, lr=1e30)
     with pytest.raises(TypeError, match="gradient"):
         adam_path(lambda w: w[:1], w, 3, lr=0.1)
     with pytest.raises(TypeError, match="parameters"):

@@ -253,6 +253,10 @@ def test_stacking_names_bad_input():
         learn(X, np.ones(len(X), dtype=int))
     with pytest.raises(TypeError, match="y"):
         learn(X, y[:-1])
+    with pytest.raises(ValueError, match=r"X must hold rows of at least one number, got shape \(150, 0\)"):
+        out_of_fold(GaussianNB(), X[:, :0], y, KFold(3))
+    with pytest.raises(TypeError, match="hypotheses"):
+        vote([max, None], np.ones(2), X)
     with pytest.raises(ValueError, match=r"every class in each training part, got only \[1 2\]"):
         out_of_fold(GaussianNB(), X, y, KFold(3))
     with pytest.raises(ValueError, match="exactly one test fold"):

@@ -133,6 +133,14 @@ def test_bad_values_are_named(call, message):
         call()
 
 
+def test_a_scan_that_is_not_finite_is_refused():
+    x, B = normal(1, 4, 2), normal(1, 4, 3)
+    with pytest.raises(ValueError, match="must be smaller: the result overflows"):
+        selective_scan(x, x.abs() + 1, torch.full((2, 3), 1e6).to(x), B, B)
+    with pytest.raises(ValueError, match="delta must be finite"):
+        selective_scan(x, x / 0, -torch.ones(2, 3).to(x), B, B)
+
+
 def test_bad_shapes_and_methods_are_named():
     with pytest.raises(TypeError, match="method"):
         discretize(*hippo_legs(2), 0.1, "euler")

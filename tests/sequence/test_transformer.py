@@ -10,8 +10,11 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRotary
 
 from lib.course.meters import parameter_count
 from lib.sequence.attention import causal_mask
+from lib.sequence.gau import GAU
 from lib.sequence.language import next_token_loss
+from lib.sequence.linear_attention import LinearAttention
 from lib.sequence.position import Learned, Position, Rotary, Sinusoidal
+from lib.sequence.ssm import Mamba
 from lib.sequence.transformer import MLP, Attention, Cache, Context, Transformer, extend
 
 VOCABULARY, WIDTH, LENGTH = 11, 32, 12
@@ -550,6 +553,13 @@ def test_positions_must_be_finite_whatever_they_are_for():
     for wrong in (torch.nan, torch.inf):
         with pytest.raises(ValueError, match="positions must be finite"):
             build()(some_tokens(), positions=torch.full((1, LENGTH), wrong))
+
+
+@pytest.mark.parametrize("mixer", [Attention, GAU, LinearAttention, Mamba])
+def test_a_mixer_wants_a_token(mixer):
+    position, nothing = Position(), torch.zeros(2, 0, WIDTH)
+    with pytest.raises(ValueError, match=rf"x must hold at least one token, got shape \(2, 0, {WIDTH}\)"):
+        mixer(WIDTH, position)(nothing, Context(position, torch.zeros(1, 0), causal=True))
 
 
 def test_sizes_of_parts_must_be_positive():

@@ -107,6 +107,7 @@ def test_bad_input_is_named():
         (lambda: checkpoint_sequential(stack, 0, x), ValueError, "segments must be at least 1"),
         (lambda: checkpoint_sequential(stack, 4, x), ValueError, "segments must be at most the number of layers, 3"),
         (lambda: checkpoint(torch.sin, x), TypeError, "module must be a torch.nn.Module"),
+        (lambda: checkpoint_sequential([nn.ReLU(), None], 1, torch.ones(2)), TypeError, "layers must be torch.nn.Modules, got NoneType"),
         (lambda: most_steps(0, 1), ValueError, "snapshots must be at least 1"),
         (lambda: most_steps(1, -1), ValueError, "sweeps must be at least 0"),
         (lambda: fewest_forward_steps(0, 1), ValueError, "steps must be at least 1"),

@@ -150,3 +150,5 @@ def test_bad_input_is_named():
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
             call()
+    with pytest.raises(TypeError, match="rows must be sequences of indices, got int"):
+        pack([torch.tensor([3])], [0], 4)

@@ -218,7 +218,11 @@ REFUSED = {
     "tall must lie in [0, 8], got 9": lambda: centred_boxes(2, 8, 8, 9, 2, generator()),
     "wide must lie in [0, 8], got -1": lambda: centred_boxes(2, 8, 8, 2, -1, generator()),
     "p must lie in [0, 1], got 1.5": lambda: random_erasing(pictures(0, 2, 1, 8, 8), generator(), p=1.5),
-    "value must be finite, got nan": lambda: random_erasing(pictures(0, 2, 1, 8, 8), generator(), value=float("nan")),
+    "value must lie in [-3.4028": lambda: random_erasing(pictures(0, 2, 1, 8, 8), generator(), value=float("nan")),
+    "value must lie in [-3.4": lambda: cutout(pictures(0, 2, 1, 8, 8), 3, generator(), value=1e300),
+    "size must lie in [0, 4], got 5": lambda: cutout(pictures(0, 2, 1, 8, 4), 5, generator()),
+    "x must have pictures of at least one pixel, got shape (2, 1, 0, 8)": lambda: cutout(torch.zeros(2, 1, 0, 8), 0, generator()),
+    "x must have pictures of at least one pixel, got shape (2, 1, 8, 0)": lambda: random_erasing(torch.zeros(2, 1, 8, 0), generator()),
     "weight must lie in [0, 1], got 1.5": lambda: mixup(pictures(0, 2, 3), pictures(0, 2, 3), 1.5, torch.tensor([1, 0])),
     "weight must be finite": lambda: mixup(pictures(0, 2, 3), pictures(0, 2, 3), float("nan"), torch.tensor([1, 0])),
     "partner must hold rows 0 … 1, got 0 to 2": lambda: mixup(

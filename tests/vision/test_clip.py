@@ -138,8 +138,8 @@ def test_weights_refuse_bad_input():
         ([], NAMES, "templates must be a list of at least one text"),
         ("a {}", NAMES, "templates must be a list of at least one text, got 'a {}'"),
         (TEMPLATES, [], "names must be a list"),
-        (["a {} {}"], NAMES, "a template must hold {} once, got 'a {} {}'"),
-        (["a cat"], NAMES, "a template must hold {} once, got 'a cat'"),
+        (["a {} {}"], NAMES, "templates must hold {} once each, got 'a {} {}'"),
+        (["a cat"], NAMES, "templates must hold {} once each, got 'a cat'"),
     ):
         with pytest.raises(ValueError, match=message):
             zero_shot_weights(encoder(), templates, names)

@@ -162,6 +162,8 @@ def test_other_bad_input_is_refused():
         nwj(torch.zeros(2), torch.tensor([0.0, 1000.0]))
     with pytest.raises(ValueError, match="noise must be positive and finite, got 0"):
         nce(torch.zeros(2), torch.zeros(2), 0)
+    with pytest.raises(ValueError, match=r"noise must lie in \(0, 3.4"):
+        nce(torch.zeros(2), torch.zeros(2), 1e300)
     with pytest.raises(ValueError, match="one row for each pair, got 4 and 5 rows"):
         similarity(torch.ones(4, 3), torch.ones(5, 3))
     with pytest.raises(TypeError):

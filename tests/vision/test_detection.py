@@ -234,6 +234,7 @@ TRUTH, FOUND = Objects(ONE, ONE, BOX), Detections(ONE, ONE, np.array([0.5]), BOX
         (lambda: evaluate(TRUTH, FOUND._replace(score=np.array([np.inf])), 1), ValueError, "detections.score must be finite"),
         (lambda: evaluate(TRUTH, FOUND._replace(image=np.zeros(2, dtype=int)), 1), TypeError, "parameter .label.\\."),
         (lambda: evaluate(TRUTH, FOUND, 0), ValueError, "classes must be at least 1, got 0"),
+        (lambda: evaluate(TRUTH, FOUND._replace(score=None), 1), TypeError, "detections.score must be an array, got None"),
         (lambda: evaluate(TRUTH, FOUND, 1, most=0), ValueError, "most must be at least 1, got 0"),
         (lambda: evaluate(TRUTH, FOUND, 1, points=1), ValueError, "points must be at least 2, got 1"),
     ],

@@ -165,6 +165,11 @@ def test_a_layer_says_what_is_wrong(values, error, text):
         Layer(*values)
 
 
+class _Whole(nn.Module):
+    def forward(self, images):
+        return images.long()
+
+
 def test_bad_input_says_what_is_wrong():
     with pytest.raises(ValueError, match=r"kernel must be odd \(or dilation even\) to be centred on a position, got 4 and 3"):
         Layer.same(4, dilation=3)
@@ -177,6 +182,10 @@ def test_bad_input_says_what_is_wrong():
         probe(model, (5, 5))
     with pytest.raises(ValueError, match="height must be at least 1, got 0"):
         probe(model, (1, 0, 5))
+    with pytest.raises(ValueError, match=r"network must take an image of shape \(1, 2, 5\), got an error"):
+        probe(model, (1, 2, 5))
+    with pytest.raises(ValueError, match="network must return a tensor .* that has a gradient"):
+        probe(_Whole(), (1, 5, 5))
     with pytest.raises(ValueError, match=r"at must lie within the \(3, 3\) units, got \(3, 0\)"):
         probe(model, (1, 5, 5), at=(3, 0))
     with pytest.raises(ValueError, match="network must return a tensor"):

@@ -56,6 +56,10 @@ def _of_mixture():
     return dict(self=_mixture(), x=normal64(5, 2), alpha=0.5, sigma=0.5)
 
 
+def _log_prior(x):
+    return -x[..., None].flatten(1).square().sum(1) / 2
+
+
 def _field(x, t=0.0):
     return -x * (1 + t)
 
@@ -114,7 +118,7 @@ EXAMPLES = {
     "diffusion.denoising_loss": lambda: dict(schedule=_schedule(), network=_network, x_0=normal(2, 3)),
     "likelihood.divergence": lambda: dict(field=lambda x: -x * x, x=normal64(2, 3)),
     "likelihood.log_likelihood": lambda: dict(
-        field=lambda x, t: -x, x=normal64(2, 3), log_prior=lambda x: -x.square().sum(1) / 2, times=_times()
+        field=lambda x, t: -x, x=normal64(2, 3), log_prior=_log_prior, times=_times()
     ),
     "masking.mask_tokens": lambda: dict(tokens=tokens(2, 3, below=4), t=0.5, mask_token=MASK),
     "masking.mask_count": lambda: dict(tokens=tokens(2, 3, below=4), counts=torch.tensor([1, 2]), mask_token=MASK),

@@ -125,6 +125,7 @@ EXAMPLES = {
     ),
     "transformer.Context.mask": lambda: dict(self=_context(), q=normal(2, 2, 3, 4), k=normal(2, 2, 3, 4)),
     "transformer.extend": lambda: dict(cache={"keys": normal(2, 2, 3, 4)}, name="keys", new=normal(2, 2, 1, 4), dim=2),
+    "transformer.require_states": lambda: dict(x=normal(2, 3, 4), width=4),
     "transformer.Attention": lambda: dict(width=4, position=Position()),
     "transformer.Attention.forward": _mixer(lambda: Attention(4, Position(), 2)),
     "transformer.MLP": lambda: dict(width=4),

@@ -96,7 +96,7 @@ EXAMPLES = {
     "windows.SwinTransformer.features": lambda: dict(self=_swin(), images=normal(2, 3, 8, 8)),
     "windows.SwinTransformer.forward": lambda: dict(self=_swin(), images=normal(2, 3, 8, 8)),
 }
-LONG = {"receptive_field.Layer.same": set(), "windows.SwinTransformer": {"depths"}}
+LONG = {"receptive_field.Layer.same": set(), "windows.SwinTransformer": {"depths"}, "promptable.MaskDecoder": {"layers"}}
 NAN = {
     "promptable.dice_loss": "a smooth that the precision does not hold, as the docstring says",
     "detection.evaluate": "a class without objects has no average precision",
