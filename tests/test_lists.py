@@ -20,8 +20,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from lib.chapter.addresses import Addresses
+from lib.chapter.anchors import equation_anchor
 from lib.chapter.book import ROOT, chapters, pages, syllabus
-from lib.chapter.notebook import Chapter, equation_anchor
+from lib.chapter.notebook import Chapter
 
 HEADING = re.compile(r"^#{1,4} (.+)$", re.M)
 

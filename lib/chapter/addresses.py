@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.chapter.book import ROOT, read_yaml
+from lib.course.shapes import checked_after_errors
 
 PUBLISHED_BRANCH = "gh-pages"
 
@@ -47,8 +48,9 @@ class Addresses:
         return f"https://colab.research.google.com/github/{path}"
 
 
+@checked_after_errors
 def addresses(root: Path = ROOT) -> Addresses:
-    """Read the addresses from `_config.yml`."""
+    """Read the addresses from `_config.yml`; a FileNotFoundError says that there is none."""
     repository = read_yaml(root / "_config.yml").get("repository", {})
     url = (repository.get("url") or "").rstrip("/").removesuffix(".git")
     return Addresses(url, repository.get("branch") or "main")

@@ -5,13 +5,18 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from lib.course.shapes import checked_after_errors
 
+
+@checked_after_errors
 def replace_text(path: Path, text: str) -> None:
     """Give a file a new text at once: whatever ends the program, the file holds all of the old text or all of the new.
 
     What a killed program leaves beside it, `.NAME.half`, is overwritten by the next one. Raises an OSError that names
     the file, which is then as it was.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string, got {type(text).__name__}")
     path = path.resolve()  # where a link leads
     half = path.with_name(f".{path.name}.half")
     try:

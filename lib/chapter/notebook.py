@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
+from lib.chapter.anchors import cell_anchor, correction_anchor, exercise_anchor, fold_anchor
 from lib.course.line import Line, parse
+from lib.course.shapes import checked_after_errors
 
 FOLDED = frozenset({"hide-cell", "hide-input"})
 EXEMPT = "nbval-ignore-output"
@@ -93,41 +96,19 @@ class Header:
         return int(_TO_WORK.search(self.time)[1])
 
 
-def equation_anchor(tag: str) -> str:
-    """The address, within its page, of a numbered equation."""
-    return f"eq-{tag}"
-
-
-def correction_anchor(number: int) -> str:
-    """The address, within its page, of a correction."""
-    return f"correction-{number}"
-
-
-def exercise_anchor(number: int) -> str:
-    """The address, within its page, of an exercise."""
-    return f"exercise-{number}"
-
-
-def cell_anchor(cell: int) -> str:
-    """The address, within its page, of the cell at a position of the notebook."""
-    return f"cell-{cell + 1}"
-
-
-def fold_anchor(cell: int) -> str:
-    """The address of what is folded away in a cell: a browser that goes there opens the fold."""
-    return f"fold-{cell + 1}"
-
-
+@checked_after_errors
 def text(value: str | list[str] | None) -> str:
     """The text of a notebook field, which may be stored as a string or as a list of lines."""
     return "".join(value) if isinstance(value, list) else value or ""
 
 
+@checked_after_errors
 def without_code(markdown: str) -> str:
     """A Markdown text without its code blocks and code spans."""
     return _CODE.sub("", markdown)
 
 
+@checked_after_errors
 def parse_header(markdown: str) -> Header:
     """Read the typed header of a chapter; a ValueError says what is missing and what it should look like."""
     title = re.match(r"# (.+)", markdown)
@@ -144,7 +125,7 @@ def parse_header(markdown: str) -> Header:
     }
     missing = [line for line, found in expected.items() if not found]
     if missing:
-        raise ValueError("the first cell lacks: " + " | ".join(missing))
+        raise ValueError("markdown must hold the typed header, but the first cell lacks: " + " | ".join(missing))
     return Header(
         title=title[1].strip(),
         source_note=re.sub(r"\n> ?", " ", note[1]),
@@ -166,8 +147,9 @@ class NotANotebook(ValueError):
         )
 
 
+@checked_after_errors
 def read_notebook(path: Path) -> dict:
-    """What a notebook's file holds, as JSON; raises NotANotebook."""
+    """What a notebook's file holds, as JSON; raises NotANotebook, or a FileNotFoundError."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # no JSON, or not even text
@@ -178,8 +160,9 @@ def read_notebook(path: Path) -> dict:
 
 
 class Chapter:
-    """A chapter notebook on disk."""
+    """A chapter notebook on disk, without which there is a FileNotFoundError; `cell` is a position among its cells."""
 
+    @checked_after_errors
     def __init__(self, path: Path):
         self.path = Path(path)
         self.slug = self.path.stem
@@ -203,8 +186,13 @@ class Chapter:
         except ValueError:
             return False
 
+    def _cell(self, cell):
+        if not isinstance(cell, Integral) or not 0 <= cell < len(self.cells):
+            raise ValueError(f"cell must be a position from 0 to {len(self.cells) - 1}, got {cell!r}")
+        return self.cells[cell]
+
     def source(self, cell: int) -> str:
-        return text(self.cells[cell]["source"]).replace("\r\n", "\n")
+        return text(self._cell(cell)["source"]).replace("\r\n", "\n")
 
     def title(self, cell: int) -> str:
         """What the first line of a code cell, `#@title …`, says that the cell holds; "" without one."""
@@ -217,7 +205,7 @@ class Chapter:
         return f"cell {cell + 1} ({words[:40]}{'…' * (len(words) > 40)})"
 
     def tags(self, cell: int) -> set[str]:
-        return set(self.cells[cell]["metadata"].get("tags", []))
+        return set(self._cell(cell)["metadata"].get("tags", []))
 
     def is_folded(self, cell: int) -> bool:
         return bool(FOLDED & self.tags(cell))
@@ -237,7 +225,7 @@ class Chapter:
     def output_text(self, cell: int) -> str:
         """What a code cell printed or returned as text, in its stored outputs."""
         parts = []
-        for output in self.cells[cell].get("outputs", []):
+        for output in self._cell(cell).get("outputs", []):
             parts.append(text(output.get("text")))
             parts.append(text(output.get("data", {}).get("text/plain")))
         return "\n".join(part for part in parts if part)

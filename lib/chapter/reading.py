@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from lib.chapter.notebook import Chapter
+from lib.course.shapes import checked_after_errors
 
 WORDS, FORMULAS, LINES = 120, 15, 10  # a minute: words, formulas within a line, visible lines of code
 DISPLAY = 1.2  # minutes for a displayed equation
@@ -35,6 +36,7 @@ class Reading:
     def minutes(self) -> float:
         return self.words / WORDS + self.displays * DISPLAY + self.formulas / FORMULAS + self.lines / LINES
 
+    @checked_after_errors
     def add_prose(self, markdown: str) -> None:
         inline = _DISPLAYED.sub(" ", markdown)
         self.displays += len(_DISPLAYED.findall(markdown))
@@ -42,11 +44,13 @@ class Reading:
         self.words += len(_INLINE.sub(" ", inline).split())
 
 
+@checked_after_errors
 def visible_lines(chapter: Chapter, cell: int) -> int:
     """Lines that are not blank of a code cell that stands open, 0 for one that is folded."""
     return 0 if chapter.is_folded(cell) else sum(bool(line.strip()) for line in chapter.source(cell).splitlines())
 
 
+@checked_after_errors
 def core_and_deeper(chapter: Chapter) -> tuple[Reading, Reading]:
     """The line of argument, and the sections headed `Deeper: …`, which a reader may skip.
 

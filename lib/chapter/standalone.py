@@ -15,6 +15,7 @@ from lib.chapter.addresses import addresses
 from lib.chapter.book import ROOT, chapter_paths
 from lib.chapter.files import replace_text
 from lib.chapter.notebook import read_notebook, text
+from lib.course.shapes import checked_after_errors
 
 SET_UP = '''\
 #@title Set-up: run this first
@@ -64,6 +65,7 @@ def set_up_cell() -> dict:
     }
 
 
+@checked_after_errors
 def rewrite_links(markdown: str, folder: Path, site_url: str) -> str:
     """Links to other pages of the book lead to its site; without an address, and to source files, they become text."""
 
@@ -77,8 +79,9 @@ def rewrite_links(markdown: str, folder: Path, site_url: str) -> str:
     return _LINK.sub(rewrite, markdown)
 
 
+@checked_after_errors
 def standalone(chapter_path: Path, site_url: str = "") -> dict:
-    """The chapter's notebook with `lib` inside; the outputs of its own cells are kept."""
+    """The chapter's notebook with `lib` inside; the outputs of its own cells are kept. Without it: a FileNotFoundError."""
     chapter_path = Path(chapter_path).resolve()
     notebook = read_notebook(chapter_path)
     for cell in notebook["cells"]:
@@ -89,6 +92,7 @@ def standalone(chapter_path: Path, site_url: str = "") -> dict:
     return notebook
 
 
+@checked_after_errors
 def write_all(folder: Path) -> list[Path]:
     """Write the standalone notebook of every chapter into a folder."""
     folder.mkdir(parents=True, exist_ok=True)

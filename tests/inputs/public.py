@@ -10,7 +10,7 @@ from types import ModuleType
 
 import lib
 
-PACKAGES = ("course", "foundations", "learning", "sequence", "systems", "vision", "generative")
+PACKAGES = ("course", "foundations", "learning", "sequence", "systems", "vision", "generative", "chapter")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _parameters(function):
 
 
 def module_names(of: str = "") -> list[str]:
-    """The modules of `lib` that chapters import: all of them, or one, or those of one package."""
+    """The modules of `lib`: all of them, or one, or those of one package."""
     names = [f"lib.{package}" for package in PACKAGES]
     names += [m.name for package in PACKAGES for m in pkgutil.iter_modules([f"{lib.__path__[0]}/{package}"], f"lib.{package}.")]
     return sorted((n for n in names if n == of or n.startswith(of + ".") or not of), key=lambda n: PACKAGES.index(n.split(".")[1]))

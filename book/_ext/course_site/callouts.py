@@ -3,9 +3,9 @@
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-from lib.chapter.notebook import correction_anchor
 
 from .pages import add_files_where
+from lib.chapter.anchors import correction_anchor
 
 LOOKS = {
     "Pitfall": "warning",

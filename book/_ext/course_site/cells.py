@@ -7,7 +7,7 @@ from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from lib.chapter.notebook import cell_anchor, fold_anchor
+from lib.chapter.anchors import cell_anchor, fold_anchor
 from lib.course.line import parse
 
 from .pages import chapter_of

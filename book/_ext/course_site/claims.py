@@ -7,8 +7,9 @@ from itertools import groupby
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
+from lib.chapter.anchors import equation_anchor
 from lib.chapter.book import syllabus
-from lib.chapter.notebook import TAG, Chapter, Check, equation_anchor
+from lib.chapter.notebook import TAG, Chapter, Check
 
 from .pages import BookDirective, add_files_where, chapter_of, count, part_titles, table
 

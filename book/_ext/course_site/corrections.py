@@ -4,7 +4,8 @@ import re
 
 from docutils import nodes
 
-from lib.chapter.notebook import Chapter, Correction, equation_anchor
+from lib.chapter.anchors import equation_anchor
+from lib.chapter.notebook import Chapter, Correction
 
 from .pages import count
 from .quotes import QuotingDirective

@@ -6,7 +6,8 @@ from itertools import groupby
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-from lib.chapter.notebook import Chapter, Exercise, exercise_anchor
+from lib.chapter.anchors import exercise_anchor
+from lib.chapter.notebook import Chapter, Exercise
 
 from .pages import BookDirective, chapter_of, count, fold, part_titles, table
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from docutils import nodes
 
+from lib.chapter.anchors import equation_anchor
 from lib.chapter.book import ROOT, read_yaml
-from lib.chapter.notebook import Chapter, equation_anchor
+from lib.chapter.notebook import Chapter
 
 from .pages import chinese
 from .quotes import QuotingDirective

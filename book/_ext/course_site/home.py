@@ -7,8 +7,9 @@ from pathlib import Path
 
 from docutils import nodes
 
+from lib.chapter.anchors import equation_anchor
 from lib.chapter.book import ROOT, read_yaml, syllabus
-from lib.chapter.notebook import Chapter, equation_anchor
+from lib.chapter.notebook import Chapter
 
 from .claims import tick
 from .learning_map import minutes, short

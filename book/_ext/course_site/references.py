@@ -11,8 +11,9 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.nodes import make_refnode
 
+from lib.chapter.anchors import equation_anchor
 from lib.chapter.book import chapters
-from lib.chapter.notebook import Chapter, equation_anchor
+from lib.chapter.notebook import Chapter
 
 from .pages import add_files_where, chapter_of
 
