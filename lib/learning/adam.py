@@ -104,7 +104,7 @@ def adam_path(
         path.append(point)
     points = torch.stack(path)
     if points.isnan().any():
-        raise ValueError(f"lr must be smaller, or gradient return numbers: the path ends in NaN after {steps} steps at most")
+        raise ValueError(f"lr must be smaller, or gradient return numbers: the path of {steps} steps holds NaN")
     return points
 
 
