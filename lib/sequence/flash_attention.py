@@ -26,8 +26,8 @@ def flash_attention(
     `causal` lets query i see the keys up to i, `allowed` (True: may be seen) narrows it further. A query that may see
     nothing gives 0, with log-sum-exp -∞ and gradient 0. No tensor with query × key entries is made: backward computes
     each tile's weights again from the log-sum-exp, which itself is taken as a constant. Half precision is computed with
-    in float32. A `ValueError` is raised if an entry is not finite. Source: arXiv 2205.14135, algorithms 1 and 4, with
-    the queries in the outer loop as in arXiv 2307.08691.
+    in float32. A `ValueError` is raised if an entry is not finite, or if scores overflow. Source: arXiv 2205.14135,
+    algorithms 1 and 4, with the queries in the outer loop as in arXiv 2307.08691.
     """
     for name, tensor in (("q", q), ("k", k), ("v", v)):
         require_finite_entries(name, tensor)
@@ -35,7 +35,10 @@ def flash_attention(
         require_at_least(name, size, 1)
     if causal and q.shape[2] != k.shape[2]:
         raise ValueError(f"causal needs as many keys as queries, got {k.shape[2]} and {q.shape[2]}")
-    return _Flash.apply(q, k, v, _Tiles(q.shape[2], k.shape[2], block, causal, allowed))
+    out, logsumexp = _Flash.apply(q, k, v, _Tiles(q.shape[2], k.shape[2], block, causal, allowed))
+    if logsumexp.isnan().any() or out.isnan().any():
+        raise ValueError(f"q, k and v must be smaller: the scores or the sums overflow {logsumexp.dtype}")
+    return out, logsumexp
 
 
 class _Tiles:

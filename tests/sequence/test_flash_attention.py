@@ -107,5 +107,7 @@ def test_bad_entries_and_masks_are_named():
     for name, bad in (("q", (q / 0, k, v)), ("k", (q, k / 0, v)), ("v", (q, k, v / 0))):
         with pytest.raises(ValueError, match=f"{name} must be finite"):
             flash_attention(*bad)
+    with pytest.raises(ValueError, match="q, k and v must be smaller: the scores or the sums overflow torch.float64"):
+        flash_attention(q.sign() * 1e308, k.sign() * 1e300, v)
     with pytest.raises(TypeError, match="allowed"):
         flash_attention(q, k, v, allowed=torch.ones(1, 5, 5, dtype=torch.bool))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from tempfile import gettempdir
 
+from lib.chapter.addresses import Addresses
 from lib.chapter.book import ROOT
 from lib.chapter.notebook import Chapter
 from lib.chapter.reading import Reading
@@ -15,6 +16,7 @@ def _of_cell(**given):
 
 
 EXAMPLES = {
+    **{f"addresses.Addresses.{name}": lambda: dict(self=Addresses("https://github.com/a/b", "main")) for name in ("source", "colab")},
     "files.replace_text": lambda: dict(path=Path(gettempdir(), "lib-chapter-example.txt"), text="a text"),
     "notebook.parse_header": lambda: dict(markdown=Chapter(PATH).source(0)),
     "notebook.read_notebook": lambda: dict(path=PATH),
