@@ -240,8 +240,10 @@ def test_margins_are_recorded_when_a_sweep_asks_for_them(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_MARGINS", str(path))
     exact((100.0, 100.5), np.array([100.0, 100.0]), atol=0.75)
     measured(0.6)
+    Claim(1, "bound", "4", "w", {"more": 9.0}).verify(lambda value: (value, "message"), 1.0, 4.0)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["kind"], row["threshold"], row["value"], row["used"]) for row in rows] == [
         ("exact", 1.0, pytest.approx(2 / 3), pytest.approx(2 / 3)),
         ("measured", 0.3, 0.6, 0.5),
+        ("bound", 4.0, 1.0, 0.25),
     ]

@@ -21,6 +21,10 @@ def test_a_sum_that_rounding_does_not_explain_is_refused(dtype, off):
         rows[..., 2] += off
         with pytest.raises(ValueError, match="rows must not be negative and sum to one"):
             require_law("rows", rows)
+        rows[..., 2] = 0.25
+        rows.view(-1)[-1] += off  # of one row alone
+        with pytest.raises(ValueError, match="rows must not be negative and sum to one"):
+            require_law("rows", rows)
 
 
 @pytest.mark.parametrize("rows", [torch.zeros(0), torch.zeros(2, 0), torch.tensor([1.5, -0.5])])

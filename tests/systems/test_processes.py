@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from lib.systems import processes
 from lib.systems.processes import on_processes
 
 
@@ -42,6 +43,11 @@ def leave_or_sleep(rank):
     __import__("time").sleep(60)
 
 
+def fail_late():
+    __import__("time").sleep(0.5 * dist.get_rank())  # noqa: F821
+    raise ValueError("late")
+
+
 def own_number():
     return __import__("os").getpid()
 
@@ -58,6 +64,12 @@ def test_rows_go_where_they_are_sent():
 def test_a_failing_process_ends_all():
     with pytest.raises(RuntimeError, match="process 1 failed:(.|\n)*this one fails"):
         on_processes(fail_at, [(1, 0), (1, 0)])
+
+
+def test_all_that_fail_within_the_grace_are_told_of(monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE", 30.0)
+    with pytest.raises(RuntimeError, match="process 0 failed:(.|\n)*process 1 failed:(.|\n)*late"):
+        on_processes(fail_late, [(), ()])
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -138,8 +138,10 @@ def test_the_probe_sees_through_maxima_signs_and_biases():
         nn.init.constant_(parameter, -1.0)
     assert box(probe(model, (2, 12, 12), at=(1, 2))) == (2, 5, 4, 7)
     assert box(probe(nn.MaxPool2d(3, 1), (1, 9, 9), at=(0, 0))) == (0, 2, 0, 2)
-    with pytest.raises(ValueError, match="network may not hold a maximum with dilation"):
-        probe(nn.Sequential(nn.MaxPool2d(2, dilation=2)), (1, 9, 9))
+    assert box(probe(nn.MaxPool2d(3, 1, dilation=(1, 1)), (1, 9, 9), at=(0, 0))) == (0, 2, 0, 2)
+    for dilation in (2, (2, 1), (1, 2)):
+        with pytest.raises(ValueError, match="network may not hold a maximum with dilation"):
+            probe(nn.Sequential(nn.MaxPool2d(2, dilation=dilation)), (1, 9, 9))
 
 
 def test_batch_normalisation_in_training_mode_sees_everything():
