@@ -1,6 +1,7 @@
 """lib.generative.rates and score_entropy against scipy's expm, integration and enumeration."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -143,6 +144,10 @@ def test_bad_input_is_named():
     law = torch.full((3,), 1 / 3, dtype=torch.float64)
     with pytest.raises(ValueError, match="sum to zero in columns"):
         reverse_rates(torch.eye(3, dtype=torch.float64), law)
+    for off, refused in ((0.9e-9, False), (1.1e-9, True)):
+        nearly = torch.tensor([[0.0, 0, 0], [0, off, 0], [0, 0, 0]], dtype=torch.float64)
+        with pytest.raises(ValueError, match="sum to zero in columns") if refused else nullcontext():
+            reverse_rates(nearly, law)
     with pytest.raises(ValueError, match="law must not be negative and sum to one"):
         reverse_rates(rates.matrix(), 2 * law)
     with pytest.raises(ValueError, match="ratio must be finite"):

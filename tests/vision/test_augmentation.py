@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from lib.vision import augmentation
 from lib.vision.augmentation import box_mask, centred_boxes, cutmix, cutout, erasing_boxes, mixup, random_erasing
 
 SEEDS = range(8)
@@ -245,6 +246,13 @@ def test_bad_input_is_refused_by_name(message):
     with pytest.raises(ValueError) as error:
         REFUSED[message]()
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_proposals_end_after_the_last_round(rounds, monkeypatch):
+    monkeypatch.setattr(augmentation, "ROUNDS", rounds)
+    with pytest.raises(ValueError, match=f"of {24 * rounds} proposals 0 fitted"):
+        erasing_boxes(2, 1, 1000, generator())
 
 
 def test_wrong_shapes_and_types_are_refused():
