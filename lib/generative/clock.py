@@ -14,9 +14,8 @@ Times = Float64[Tensor, "..."]
 def in_clock(t: Time) -> Tensor:
     """t in float64; outside [0, 1] it is refused."""
     times = torch.as_tensor(t, dtype=torch.float64)
-    if isinstance(t, float) and 0 <= t <= 1:
-        return times
-    if not torch.equal(times, times.clamp(0, 1)):  # NaN equals nothing
+    inside = 0 <= t <= 1 if isinstance(t, float) else torch.equal(times, times.clamp(0, 1))  # NaN equals nothing
+    if not inside:
         raise ValueError(f"t must lie in [0, 1] (t = 0 is data), got {shown(times)}")
     return times
 
