@@ -3,12 +3,14 @@
 import base64
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 from lib.chapter import standalone as module
 from lib.chapter.addresses import Addresses
 from lib.chapter.book import ROOT
-from lib.chapter.standalone import LINE, NEEDED, pack_lib, rewrite_links, set_up_cell, standalone, write_all
+from lib.chapter.standalone import NEEDED, pack_lib, rewrite_links, set_up_cell, standalone, write_all
 
 SITE = "https://a.github.io/b"
 FOLDER = ROOT / "book" / "a"
@@ -26,7 +28,7 @@ def _chapter(tmp_path):
 
 def test_lib_is_packed_without_the_part_that_reads_notebooks():
     packed = pack_lib()
-    assert packed == pack_lib() and max(map(len, packed.splitlines())) == LINE
+    assert packed == pack_lib() and max(map(len, packed.splitlines())) == 120
     archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(packed)))
     names = archive.namelist()
     assert names == sorted(names) and "lib/course/claims.py" in names and not any("chapter" in name for name in names)
@@ -65,3 +67,9 @@ def test_every_chapter_is_written_as_jupyter_writes_it(tmp_path, monkeypatch):
     target = tmp_path / "out" / "standalone" / "page.ipynb"
     assert write_all(target.parent) == write_all(target.parent) == [target]
     assert target.read_text(encoding="utf-8") == json.dumps(standalone(path), ensure_ascii=False, indent=1) + "\n"
+
+
+def test_the_program_says_how_it_is_called():
+    command = [sys.executable, "-m", "lib.chapter.standalone"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 1 and told.stderr == "usage: python -m lib.chapter.standalone OUTDIR\n"
